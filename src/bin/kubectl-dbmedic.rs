@@ -1,0 +1,3 @@
+//! The kubectl plugin; everything is in `dbmedic::cli`.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! The operator and the fix that runs inside a Job.
+
+fn main() {}
