@@ -145,6 +145,10 @@ pub struct Walk {
     pub message: String,
     /// True when no step is left.
     pub finished: bool,
+    /// Indices of the notify steps that were done.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub notified: Vec<i32>,
 }
 
 /// Why it happened.

@@ -52,6 +52,7 @@ pub struct RemediationPolicySpec {
     pub limits: Limits,
     /// Who must approve, and for how long a question stays open.
     #[serde(default)]
+    #[x_kube(validation = ("!self.secondPerson || has(self.requestedBy)", "approvals.requestedBy: must name the policy's writer when secondPerson is true"))]
     pub approvals: Approvals,
     /// Time after the end of a change in which the metric has to come back, else the change is undone.
     #[serde(default = "default_rollback_timeout")]
@@ -110,15 +111,19 @@ impl Default for Limits {
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Approvals {
-    /// The approver must be another person than the one who last wrote this policy (annotation `dbmedic.io/requested-by`).
+    /// The approver must be another person than `requestedBy`.
     pub second_person: bool,
+    /// The user who answers for this policy; with `secondPerson` the API server refuses another name than the writer's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 256))]
+    pub requested_by: Option<String>,
     /// Time after which an unanswered question expires.
     pub expire_after: DurationText,
 }
 
 impl Default for Approvals {
     fn default() -> Self {
-        Self { second_person: false, expire_after: "24h".into() }
+        Self { second_person: false, requested_by: None, expire_after: "24h".into() }
     }
 }
 

@@ -1,0 +1,270 @@
+//! What follows for an Anomaly: look, plan a change, tell somebody, or say why nothing happens. Pure.
+
+use std::time::Duration;
+
+use k8s_openapi::jiff::Timestamp;
+use kube::ResourceExt;
+use kube::api::ObjectMeta;
+
+use super::observe::Observed;
+use crate::actions::{self, PlanRequest};
+use crate::api::conditions::{self, Said, reasons, types};
+use crate::api::{
+    ActionName, Anomaly, AnomalyState, AnomalyStatus, IncidentState, Mode, ObjectReference, Plan, PlanTarget,
+    Remediation, RemediationSpec, RootCause, RootCauseKind, StatementEvidence, Walk,
+};
+use crate::diagnose::{Diagnosis, Facts};
+use crate::engine::Connection;
+use crate::heal::policy::{self, Policy, Strategy};
+use crate::heal::walk::{self, Next, Walked};
+use crate::heal::plan;
+use crate::measure::Role;
+
+/// A cause that is not known, or a change that is not safe now, is looked at again this soon.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(15);
+
+/// What to do.
+pub enum Decision {
+    /// The looking steps.
+    Look,
+    /// A change: one Remediation.
+    Plan { remediation: Box<Remediation>, status: AnomalyStatus },
+    /// Tell people.
+    Notify { note: String, status: AnomalyStatus },
+    /// Nothing but words.
+    Say { status: AnomalyStatus, look_again: bool },
+}
+
+/// First breaching sample, milliseconds since the Unix epoch.
+pub fn onset(anomaly: &Anomaly) -> i64 {
+    anomaly.spec.onset.parse::<Timestamp>().map_or(0, Timestamp::as_millisecond)
+}
+
+/// The status of an incident that can no longer be followed; `None` while it can.
+pub fn ended(anomaly: &Anomaly, observed: &Observed, now: Timestamp) -> Option<AnomalyStatus> {
+    let why = if observed.rule.is_none() {
+        "its AnomalyRule was deleted"
+    } else if observed.baseline.is_none() {
+        "its Baseline was deleted"
+    } else if !observed.pod_present {
+        "its database pod is gone"
+    } else {
+        return None;
+    };
+    Some(AnomalyStatus {
+        state: Some(AnomalyState::Resolved),
+        resolved_at: Some(format!("{now:.3}")),
+        ..incident(anomaly, &format!("no longer followed: {why}"), now)
+    })
+}
+
+/// The first status of an incident whose writer ended before it could write one.
+pub fn opened(anomaly: &Anomaly, now: Timestamp) -> AnomalyStatus {
+    AnomalyStatus {
+        state: Some(AnomalyState::Open),
+        deviation: anomaly.spec.observed.sigmas.map(|sigmas| format!("{sigmas:+.1} sigma")),
+        ..incident(anomaly, "the incident is followed", now)
+    }
+}
+
+fn incident(anomaly: &Anomaly, message: &str, now: Timestamp) -> AnomalyStatus {
+    let stored = anomaly.status.clone().unwrap_or_default();
+    let said = [Said::yes(types::READY, reasons::ACCEPTED, message)];
+    AnomalyStatus {
+        observed_generation: anomaly.metadata.generation,
+        conditions: conditions::merge(&stored.conditions, &said, anomaly.metadata.generation, now),
+        deviation: stored.deviation,
+        ..AnomalyStatus::default()
+    }
+}
+
+pub fn decide(anomaly: &Anomaly, observed: &Observed) -> Decision {
+    let stored = anomaly.status.clone().unwrap_or_default();
+    let Some(cause) = &stored.root_cause else { return Decision::Look };
+    let looked_lately = observed.looked_ago.is_some_and(|ago| ago < LOOK_AGAIN_AFTER);
+    let untouched = observed.remediations.is_empty();
+    let facts = facts(cause);
+    let may_change = cause.kind == RootCauseKind::Unknown || (facts.is(MISSING_INDEX) && !facts.is(SAFE));
+    let look_again = untouched && may_change;
+    if look_again && !looked_lately {
+        return Decision::Look;
+    }
+    let say = |message: String, finished| Decision::Say { status: said(anomaly, observed, cause, message, finished), look_again };
+
+    let Some(remediate) = observed.rule.as_ref().and_then(|rule| rule.spec.remediate.as_ref()) else {
+        return say("the rule names no policy: nothing is done about it".into(), true);
+    };
+    let Some(stored_policy) = &observed.policy else {
+        return say(format!("RemediationPolicy {:?} does not exist: nothing is done about it", remediate.policy_ref.name), false);
+    };
+    let policy = match policy::resolve(&stored_policy.spec) {
+        Ok(policy) => policy,
+        Err(error) => return say(format!("RemediationPolicy {:?} cannot be used: {error}", remediate.policy_ref.name), false),
+    };
+    let Some(strategy) = policy.strategies.get(&remediate.strategy) else {
+        return say(format!("RemediationPolicy {:?} has no strategy {:?}", remediate.policy_ref.name, remediate.strategy), false);
+    };
+    let existing: Vec<Walked> = observed
+        .remediations
+        .iter()
+        .map(|remediation| Walked {
+            step: usize::try_from(remediation.spec.step).unwrap_or(0),
+            state: remediation.status.as_ref().and_then(|status| status.state).unwrap_or_default(),
+        })
+        .collect();
+    let notified: Vec<usize> =
+        stored.walk.iter().flat_map(|walk| &walk.notified).filter_map(|step| usize::try_from(*step).ok()).collect();
+    match walk::next(strategy, Some(&facts), &existing, &notified, metric_back(anomaly, observed)) {
+        Next::Look => Decision::Look,
+        Next::Wait(why) => say(why, false),
+        Next::Finished(why) => say(why, true),
+        Next::Notify { step } => {
+            let mut status = said(anomaly, observed, cause, "no automatic fix is available: people were told".into(), false);
+            if let Some(walk) = &mut status.walk {
+                walk.notified.push(i32::try_from(step).unwrap_or(i32::MAX));
+            }
+            Decision::Notify { note: format!("{} No automatic fix is available: a person has to look.", cause.summary), status }
+        }
+        Next::Change { step, action } => change(anomaly, observed, cause, &policy, strategy, (step, action), &say),
+    }
+}
+
+fn change(
+    anomaly: &Anomaly,
+    observed: &Observed,
+    cause: &RootCause,
+    policy: &Policy,
+    strategy: &Strategy,
+    (step, action): (usize, ActionName),
+    say: &dyn Fn(String, bool) -> Decision,
+) -> Decision {
+    let plan = match plan(anomaly, observed, cause, policy, strategy, (step, action)) {
+        Ok(plan) => plan,
+        Err(why) => return say(format!("step {} cannot be planned: {why}", step + 1), false),
+    };
+    if policy.mode == Mode::Observe {
+        return say(format!("mode is observe: would run {}", plan.statement), true);
+    }
+    let (Some(stored_policy), Some(remediate)) =
+        (&observed.policy, observed.rule.as_ref().and_then(|rule| rule.spec.remediate.as_ref()))
+    else {
+        return say("the policy is gone".into(), false);
+    };
+    let name = format!("{}-{}", anomaly.name_any(), step + 1);
+    let plan_hash = plan::hash(&plan);
+    let remediation = Remediation {
+        metadata: ObjectMeta {
+            name: Some(name.clone()),
+            namespace: anomaly.namespace(),
+            labels: Some([("app.kubernetes.io/managed-by".to_owned(), "dbmedic".to_owned())].into()),
+            ..ObjectMeta::default()
+        },
+        spec: RemediationSpec {
+            anomaly_ref: ObjectReference { name: anomaly.name_any(), uid: anomaly.uid().unwrap_or_default() },
+            policy_ref: ObjectReference { name: stored_policy.name_any(), uid: stored_policy.uid().unwrap_or_default() },
+            strategy: remediate.strategy.clone(),
+            step: i32::try_from(step).unwrap_or(i32::MAX),
+            action,
+            plan,
+            plan_hash,
+        },
+        status: None,
+    };
+    let mut status = said(anomaly, observed, cause, format!("Remediation {name} was planned"), false);
+    if !status.remediations.contains(&name) {
+        status.remediations.push(name);
+    }
+    Decision::Plan { remediation: Box::new(remediation), status }
+}
+
+fn plan(
+    anomaly: &Anomaly,
+    observed: &Observed,
+    cause: &RootCause,
+    policy: &Policy,
+    strategy: &Strategy,
+    (step, action): (usize, ActionName),
+) -> Result<Plan, String> {
+    let build = actions::action(action).plan.ok_or("the action changes nothing")?;
+    let step = strategy.steps.get(step).ok_or("the step does not exist")?;
+    let identity = match observed.target.as_ref().map(|target| &target.connection) {
+        Some(Connection::Connected(identity)) => identity,
+        _ => return Err("the database does not answer".into()),
+    };
+    if identity.role == Role::Replica {
+        return Err("the database is a replica: changes are made on the primary only".into());
+    }
+    let target = PlanTarget {
+        baseline: anomaly.spec.baseline_ref.name.clone(),
+        pod: anomaly.spec.pod.clone(),
+        database: observed.baseline.as_ref().map(|baseline| baseline.spec.connection.database.clone()).unwrap_or_default(),
+        system_identifier: identity.system_identifier.clone(),
+        timeline: identity.timeline,
+    };
+    let query_ids: Vec<String> = cause.statements.iter().map(|statement| statement.query_id.clone()).take(1).collect();
+    build(&PlanRequest {
+        target: &target,
+        step,
+        candidate: cause.missing_index.as_ref(),
+        table_bytes: None,
+        metric: &anomaly.spec.metric,
+        before: observed.median_since_onset.unwrap_or(anomaly.spec.observed.value),
+        lower: anomaly.spec.observed.band.lower,
+        upper: anomaly.spec.observed.band.upper,
+        query_ids: &query_ids,
+        statements_before_ms: cause.statements.first().map(|statement: &StatementEvidence| statement.mean_now_ms),
+        rollback_timeout: policy.rollback_timeout,
+        risk_overrides: &policy.risk_overrides,
+    })
+    .map_err(|error| error.to_string())
+}
+
+/// The engine is ahead of the object by one write: a change that has just helped must not be followed by another.
+fn metric_back(anomaly: &Anomaly, observed: &Observed) -> bool {
+    match observed.incident {
+        Some(IncidentState::Open | IncidentState::NoData) => false,
+        Some(_) => true,
+        None => anomaly.status.as_ref().and_then(|status| status.state) != Some(AnomalyState::Open),
+    }
+}
+
+const MISSING_INDEX: &str = crate::diagnose::facts::MISSING_INDEX;
+const SAFE: &str = crate::diagnose::facts::SAFE;
+
+/// The facts that were found, as they are stored.
+fn facts(cause: &RootCause) -> Facts {
+    let mut facts = Facts::default();
+    for fact in &cause.facts {
+        facts.set(&fact.name, fact.value == "true");
+    }
+    facts
+}
+
+/// The diagnosis as it is stored.
+pub fn diagnosed(anomaly: &Anomaly, observed: &Observed, diagnosis: Diagnosis) -> AnomalyStatus {
+    let walk = anomaly.status.as_ref().and_then(|status| status.walk.clone()).map_or_else(String::new, |walk| walk.message);
+    said(anomaly, observed, &diagnosis.root_cause, walk, false)
+}
+
+/// Why nothing could be found out yet.
+pub fn waiting(anomaly: &Anomaly, observed: &Observed, why: &str) -> AnomalyStatus {
+    let stored = anomaly.status.clone().unwrap_or_default();
+    AnomalyStatus { root_cause: stored.root_cause.clone(), ..words(anomaly, observed, why.to_owned(), false) }
+}
+
+fn said(anomaly: &Anomaly, observed: &Observed, cause: &RootCause, message: String, finished: bool) -> AnomalyStatus {
+    AnomalyStatus { root_cause: Some(cause.clone()), ..words(anomaly, observed, message, finished) }
+}
+
+fn words(anomaly: &Anomaly, observed: &Observed, message: String, finished: bool) -> AnomalyStatus {
+    let notified = anomaly.status.as_ref().and_then(|status| status.walk.as_ref()).map(|walk| walk.notified.clone());
+    AnomalyStatus {
+        walk: Some(Walk {
+            message: message.chars().filter(|character| !character.is_control()).take(1000).collect(),
+            finished,
+            notified: notified.unwrap_or_default(),
+        }),
+        remediations: observed.remediations.iter().map(|remediation| remediation.name_any()).collect(),
+        ..AnomalyStatus::default()
+    }
+}

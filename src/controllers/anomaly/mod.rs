@@ -1,0 +1,109 @@
+//! Anomaly: works out why, and walks the strategy's steps: one change, one Remediation at a time.
+
+mod decide;
+mod observe;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use kube::api::PostParams;
+use kube::runtime::controller::Action;
+use kube::{Api, ResourceExt};
+
+use super::{Context, Error, call, status};
+use crate::api::{Anomaly, AnomalyState, AnomalyStatus, Remediation};
+use crate::diagnose;
+
+/// Owns cause, walk and the list of Remediations; the incident's own fields belong to `dbmedic.io/incident`.
+const MANAGER: &str = "dbmedic.io/anomaly";
+const INCIDENT_MANAGER: &str = "dbmedic.io/incident";
+/// A database that could not be looked at, or that is not safe to change now, is looked at again this soon.
+const LOOK_AGAIN: Duration = Duration::from_secs(15);
+
+/// Observes, decides, and does one thing: looks, plans, tells, or waits.
+///
+/// # Errors
+/// [`Error`] when the API server cannot be asked or told.
+pub async fn reconcile(anomaly: Arc<Anomaly>, context: Arc<Context>) -> Result<Action, Error> {
+    let namespace = anomaly.namespace().unwrap_or_default();
+    let api: Api<Anomaly> = Api::namespaced(context.client.clone(), &namespace);
+    let state = anomaly.status.as_ref().and_then(|status| status.state);
+    if state == Some(AnomalyState::Resolved) {
+        return Ok(Action::await_change());
+    }
+    let observed = observe::observe(&anomaly, &context).await;
+    if let Some(ended) = decide::ended(&anomaly, &observed, k8s_openapi::jiff::Timestamp::now()) {
+        status::apply(&api, &anomaly.name_any(), INCIDENT_MANAGER, None, &ended).await?;
+        return Ok(Action::await_change());
+    }
+    if state.is_none() {
+        // The process ended between creating the object and its first status.
+        let opened = decide::opened(&anomaly, k8s_openapi::jiff::Timestamp::now());
+        status::apply(&api, &anomaly.name_any(), INCIDENT_MANAGER, None, &opened).await?;
+    }
+    let decision = decide::decide(&anomaly, &observed);
+    match decision {
+        decide::Decision::Look => look(&anomaly, &context, &api, &observed).await,
+        decide::Decision::Plan { remediation, status: said } => {
+            plan(&anomaly, &context, &api, *remediation, said).await?;
+            Ok(Action::await_change())
+        }
+        decide::Decision::Notify { note, status: said } => {
+            context.event(&*anomaly, true, "NoAutomaticFix", "Notify", note).await;
+            write(&anomaly, &api, said).await?;
+            Ok(Action::requeue(Duration::from_millis(1)))
+        }
+        decide::Decision::Say { status: said, look_again } => {
+            write(&anomaly, &api, said).await?;
+            Ok(if look_again { Action::requeue(LOOK_AGAIN) } else { Action::await_change() })
+        }
+    }
+}
+
+async fn look(anomaly: &Anomaly, context: &Context, api: &Api<Anomaly>, observed: &observe::Observed) -> Result<Action, Error> {
+    let Some(target) = &observed.target else {
+        let said = decide::waiting(anomaly, observed, "the database pod is not watched now; its cause cannot be looked for");
+        write(anomaly, api, said).await?;
+        return Ok(Action::requeue(LOOK_AGAIN));
+    };
+    let onset = decide::onset(anomaly);
+    context.looks.now(anomaly.uid().unwrap_or_default());
+    match target.collector.look(onset).await {
+        Ok(looked) => {
+            let diagnosis = diagnose::diagnose(&looked);
+            tracing::info!(anomaly = anomaly.name_any(), cause = diagnosis.root_cause.summary, "diagnosed");
+            let said = decide::diagnosed(anomaly, observed, diagnosis);
+            write(anomaly, api, said).await?;
+            Ok(Action::requeue(Duration::from_millis(1)))
+        }
+        Err(error) => {
+            let said = decide::waiting(anomaly, observed, &format!("the database could not be looked at: {error}"));
+            write(anomaly, api, said).await?;
+            Ok(Action::requeue(LOOK_AGAIN))
+        }
+    }
+}
+
+async fn plan(anomaly: &Anomaly, context: &Context, api: &Api<Anomaly>, remediation: Remediation, said: AnomalyStatus) -> Result<(), Error> {
+    let remediations: Api<Remediation> = Api::namespaced(context.client.clone(), &anomaly.namespace().unwrap_or_default());
+    match call("create the Remediation", remediations.create(&PostParams::default(), &remediation)).await {
+        Ok(made) => {
+            tracing::info!(
+                anomaly = anomaly.name_any(), remediation = made.name_any(), statement = made.spec.plan.statement,
+                risk = ?made.spec.plan.risk.level, hash = made.spec.plan_hash, "planned"
+            );
+        }
+        // Its name is derived from incident and step: it was made before.
+        Err(error) if error.is_conflict() => {}
+        Err(error) => return Err(error),
+    }
+    write(anomaly, api, said).await
+}
+
+async fn write(anomaly: &Anomaly, api: &Api<Anomaly>, said: AnomalyStatus) -> Result<(), Error> {
+    let stored = anomaly.status.clone().unwrap_or_default();
+    if stored.root_cause == said.root_cause && stored.walk == said.walk && stored.remediations == said.remediations {
+        return Ok(());
+    }
+    status::apply(api, &anomaly.name_any(), MANAGER, None, &said).await.map(drop)
+}

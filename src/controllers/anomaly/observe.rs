@@ -1,0 +1,74 @@
+//! What an Anomaly's world looks like: its rule, policy, database and Remediations.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use kube::ResourceExt;
+use kube::runtime::reflector::ObjectRef;
+
+use crate::api::{Anomaly, AnomalyRule, Baseline, IncidentState, Remediation, RemediationPolicy};
+use crate::controllers::Context;
+use crate::engine::TargetView;
+use crate::measure::TargetKey;
+use crate::stats;
+
+pub struct Observed {
+    /// The rule; `None` when it is gone or another one of the same name.
+    pub rule: Option<Arc<AnomalyRule>>,
+    pub baseline: Option<Arc<Baseline>>,
+    /// The pod exists.
+    pub pod_present: bool,
+    pub policy: Option<Arc<RemediationPolicy>>,
+    /// `None`: not watched (yet).
+    pub target: Option<TargetView>,
+    /// State of the incident in the engine; ahead of the object by a write.
+    pub incident: Option<IncidentState>,
+    /// Remediations of this Anomaly, by step.
+    pub remediations: Vec<Arc<Remediation>>,
+    /// Time since the database was looked at for this Anomaly, in this process.
+    pub looked_ago: Option<Duration>,
+    /// Median of the metric since the onset.
+    pub median_since_onset: Option<f64>,
+}
+
+pub async fn observe(anomaly: &Anomaly, context: &Context) -> Observed {
+    let namespace = anomaly.namespace().unwrap_or_default();
+    let stores = &context.stores;
+    let rule = stores
+        .rules
+        .get(&ObjectRef::new(&anomaly.spec.rule_ref.name).within(&namespace))
+        .filter(|rule| rule.uid().as_deref() == Some(anomaly.spec.rule_ref.uid.as_str()));
+    let policy = rule
+        .as_ref()
+        .and_then(|rule| rule.spec.remediate.as_ref())
+        .and_then(|remediate| stores.policies.get(&ObjectRef::new(&remediate.policy_ref.name).within(&namespace)));
+    let target = context.engine.target(&key(anomaly));
+    let incident = target.as_ref().and_then(|target| target.incidents.get(&anomaly.spec.rule_ref.name).copied());
+    let uid = anomaly.uid().unwrap_or_default();
+    let mut remediations = stores.remediations.state_filter(|remediation| {
+        remediation.spec.anomaly_ref.uid == uid && remediation.namespace().as_deref() == Some(namespace.as_str())
+    });
+    let samples = context.engine.samples(&key(anomaly), &anomaly.spec.metric, super::decide::onset(anomaly)).await;
+    let mut values: Vec<f64> = samples.iter().map(|(_, value)| f64::from(*value)).collect();
+    remediations.sort_by_key(|remediation| remediation.spec.step);
+    Observed {
+        rule,
+        baseline: stores.baselines.get(&ObjectRef::new(&anomaly.spec.baseline_ref.name).within(&namespace)),
+        pod_present: stores.pods.get(&ObjectRef::new(&anomaly.spec.pod).within(&namespace)).is_some(),
+        policy,
+        target,
+        incident,
+        remediations,
+        looked_ago: context.looks.ago(&uid),
+        median_since_onset: stats::median(&mut values),
+    }
+}
+
+/// The database of an Anomaly.
+pub fn key(anomaly: &Anomaly) -> TargetKey {
+    TargetKey {
+        namespace: anomaly.namespace().unwrap_or_default(),
+        baseline: anomaly.spec.baseline_ref.name.clone(),
+        pod: anomaly.spec.pod.clone(),
+    }
+}

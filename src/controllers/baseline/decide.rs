@@ -1,0 +1,276 @@
+//! What follows for a Baseline: the targets to watch and the status to show. Pure.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::jiff::Timestamp;
+use kube::ResourceExt;
+
+use super::observe::{Credentials, Observed, SeenPod};
+use crate::api::conditions::{self, Said, reasons, types};
+use crate::api::{Baseline, BaselineStatus, DatabaseStatus, MetricStatus, Seasonality, Unavailable};
+use crate::database::DatabaseError;
+use crate::database::postgresql::Endpoint;
+use crate::engine::{Connection, Learning, TargetSettings, TargetView};
+use crate::history::Health;
+use crate::measure::{Role, TargetKey};
+
+/// Days of history below which a profile is said to be still learning.
+const READY_DAYS: f64 = 7.0;
+
+pub struct Decision {
+    pub targets: Vec<TargetSettings>,
+    pub status: BaselineStatus,
+    /// Something that is not watched (a Secret) may have been mended.
+    pub look_again: bool,
+}
+
+pub fn decide(baseline: &Baseline, observed: &Observed, now: Timestamp) -> Decision {
+    let targets = targets(baseline, observed);
+    let ready = ready(baseline, observed);
+    let look_again = !matches!(ready.status, Some(true));
+    let mut said = vec![ready.clone()];
+    if ready.status.is_none() {
+        said.push(Said::yes(types::RECONCILING, ready.reason, ready.message.clone()));
+    }
+    let needs_a_person = matches!(
+        ready.reason,
+        reasons::INVALID_FIELD | reasons::SECRET_INVALID | reasons::OVERLAPS | reasons::AUTHENTICATION_FAILED | reasons::TLS_MISMATCH
+    );
+    if needs_a_person {
+        said.push(Said::yes(types::STALLED, ready.reason, ready.message));
+    }
+    said.extend([reachable(observed), metrics_available(observed), learning(observed), history(observed), anomalous(observed)]);
+
+    let stored = baseline.status.clone().unwrap_or_default();
+    let status = BaselineStatus {
+        observed_generation: baseline.metadata.generation,
+        conditions: conditions::merge(&stored.conditions, &said, baseline.metadata.generation, now),
+        targets: Some(i32::try_from(targets.len()).unwrap_or(i32::MAX)),
+        confidence: confidence(observed),
+        databases: observed.targets.iter().map(|(key, view)| database(key, view)).collect(),
+    };
+    Decision { targets, status, look_again }
+}
+
+fn targets(baseline: &Baseline, observed: &Observed) -> Vec<TargetSettings> {
+    let spec = &baseline.spec;
+    let (Ok(pods), Credentials::Found { username, password, ca }) = (&observed.pods, &observed.credentials) else {
+        return Vec::new();
+    };
+    let custom = Arc::new(spec.custom_metrics.clone());
+    let duration = |text: &crate::api::DurationText, fallback| text.resolve().unwrap_or(Duration::from_secs(fallback));
+    let window = duration(&spec.collection.window, 14 * 86_400);
+    pods.iter()
+        .filter(|pod| pod.claimed_by.is_none())
+        .filter_map(|pod| {
+            Some(TargetSettings {
+                key: TargetKey {
+                    namespace: baseline.namespace().unwrap_or_default(),
+                    baseline: baseline.name_any(),
+                    pod: pod.name.clone(),
+                },
+                endpoint: Endpoint {
+                    host: pod.address.clone()?,
+                    port: spec.pods.port,
+                    database: spec.connection.database.clone(),
+                    username: username.clone(),
+                    password: password.clone(),
+                    tls: spec.connection.tls,
+                    ca: ca.clone(),
+                    application_name: "dbmedic-monitor".to_owned(),
+                },
+                interval: duration(&spec.collection.interval, 10),
+                statements_interval: duration(&spec.collection.statements_interval, 60),
+                custom: custom.clone(),
+                learning: Learning {
+                    window_days: u32::try_from(window.as_secs() / 86_400).unwrap_or(14),
+                    refresh: spec.refresh,
+                    outlier_removal: spec.statistics.outlier_removal,
+                    daily: spec.statistics.seasonality.contains(&Seasonality::Daily),
+                    weekly: spec.statistics.seasonality.contains(&Seasonality::Weekly),
+                },
+            })
+        })
+        .collect()
+}
+
+/// The first thing that keeps the Baseline from working.
+fn ready(baseline: &Baseline, observed: &Observed) -> Said {
+    let pods = match &observed.pods {
+        Ok(pods) => pods,
+        Err(message) => return Said::no(types::READY, reasons::INVALID_FIELD, message.clone()),
+    };
+    if let Credentials::Wrong(message) = &observed.credentials {
+        return Said::no(types::READY, reasons::SECRET_INVALID, message.clone());
+    }
+    if pods.is_empty() {
+        let labels: Vec<String> = baseline.spec.pods.selector.match_labels.iter().flatten().map(|(key, value)| format!("{key}={value}")).collect();
+        return Said::no(
+            types::READY,
+            reasons::NO_PODS,
+            format!("pods.selector: found no pod with {} in this namespace; allowed are labels of the running database pods", labels.join(",")),
+        );
+    }
+    if let Some(SeenPod { name, claimed_by: Some(other), .. }) = pods.iter().find(|pod| pod.claimed_by.is_some()) {
+        return Said::no(
+            types::READY,
+            reasons::OVERLAPS,
+            format!("pods.selector: pod {name} is already watched by the older Baseline {other:?}; one pod and port may belong to one Baseline only"),
+        );
+    }
+    if let Some((key, error)) = observed.targets.iter().find_map(|(key, view)| match &view.connection {
+        Connection::Failed(error) => Some((key, error)),
+        _ => None,
+    }) {
+        let (reason, field) = explain(error);
+        return Said::no(types::READY, reason, format!("{field}: pod {}: {error}", key.pod));
+    }
+    let connected = observed.targets.iter().filter(|(_, view)| matches!(view.connection, Connection::Connected(_))).count();
+    if connected == 0 || connected < observed.targets.len() {
+        return Said::unknown(types::READY, reasons::CONNECTING, "the first connection has not been made yet");
+    }
+    Said::yes(types::READY, reasons::ACCEPTED, format!("{connected} database(s) watched"))
+}
+
+fn explain(error: &DatabaseError) -> (&'static str, &'static str) {
+    match error {
+        DatabaseError::Authentication(_) => (reasons::AUTHENTICATION_FAILED, "connection.secretRef"),
+        DatabaseError::Tls(_) => (reasons::TLS_MISMATCH, "connection.tls"),
+        DatabaseError::Exhausted(_) => (reasons::CONNECTIONS_EXHAUSTED, "pods"),
+        _ => (reasons::UNREACHABLE, "pods"),
+    }
+}
+
+fn reachable(observed: &Observed) -> Said {
+    let failed: Vec<&str> = observed
+        .targets
+        .iter()
+        .filter(|(_, view)| matches!(view.connection, Connection::Failed(_)))
+        .map(|(key, _)| key.pod.as_str())
+        .collect();
+    let connecting = observed.targets.iter().any(|(_, view)| matches!(view.connection, Connection::Connecting));
+    match (failed.is_empty(), connecting || observed.targets.is_empty()) {
+        (false, _) => Said::no(types::DATABASE_REACHABLE, reasons::UNREACHABLE, format!("not reached: {}", failed.join(", "))),
+        (true, true) => Said::unknown(types::DATABASE_REACHABLE, reasons::CONNECTING, "no connection yet"),
+        (true, false) => Said::yes(types::DATABASE_REACHABLE, reasons::CONNECTED, "every database answers"),
+    }
+}
+
+fn metrics_available(observed: &Observed) -> Said {
+    let missing: Vec<String> = observed
+        .targets
+        .iter()
+        .flat_map(|(key, view)| view.unavailable.iter().map(move |missing| format!("{}: {}: {}", key.pod, missing.metrics.join(", "), missing.reason)))
+        .collect();
+    if missing.is_empty() {
+        Said::yes(types::METRICS_AVAILABLE, reasons::COMPLETE, "every metric can be read")
+    } else {
+        Said::no(types::METRICS_AVAILABLE, reasons::METRICS_UNAVAILABLE, missing.join("; "))
+    }
+}
+
+fn learning(observed: &Observed) -> Said {
+    let days = observed.targets.iter().map(|(_, view)| days(view)).fold(f64::INFINITY, f64::min);
+    if days.is_finite() && days >= READY_DAYS {
+        Said::no(types::LEARNING, reasons::LEARNT, format!("learnt from {} days of history", days.floor()))
+    } else {
+        let days = if days.is_finite() { days } else { 0.0 };
+        Said::yes(
+            types::LEARNING,
+            reasons::INSUFFICIENT_HISTORY,
+            format!("{days:.1} of at least {READY_DAYS} days of history; rules with sigma wait, limits work"),
+        )
+    }
+}
+
+fn days(view: &TargetView) -> f64 {
+    view.learnt.iter().map(|learnt| learnt.days).fold(0.0, f64::max)
+}
+
+fn history(observed: &Observed) -> Said {
+    match &observed.history {
+        Health::Working => Said::yes(types::HISTORY_STORED, reasons::STORED, "the history is kept"),
+        Health::Unwritable(reason) => Said::no(types::HISTORY_STORED, reasons::HISTORY_UNWRITABLE, reason.clone()),
+        Health::Corrupt(reason) => Said::no(types::HISTORY_STORED, reasons::HISTORY_CORRUPT, reason.clone()),
+    }
+}
+
+fn anomalous(observed: &Observed) -> Said {
+    if observed.open_anomalies == 0 {
+        Said::no(types::ANOMALOUS, reasons::NORMAL, "no open Anomaly")
+    } else {
+        Said::yes(types::ANOMALOUS, reasons::ANOMALY_OPEN, format!("{} open Anomaly(s)", observed.open_anomalies))
+    }
+}
+
+fn confidence(observed: &Observed) -> Option<String> {
+    observed
+        .targets
+        .iter()
+        .map(|(_, view)| view.learnt.iter().map(|learnt| learnt.confidence).fold(0.0, f64::max))
+        .reduce(f64::min)
+        .map(|confidence| format!("{:.0}%", (confidence * 100.0).floor()))
+}
+
+fn database(key: &TargetKey, view: &TargetView) -> DatabaseStatus {
+    let identity = match &view.connection {
+        Connection::Connected(identity) => Some(identity),
+        _ => None,
+    };
+    DatabaseStatus {
+        pod: key.pod.clone(),
+        role: identity.map(|identity| match identity.role {
+            Role::Primary => "primary".to_owned(),
+            Role::Replica => "replica".to_owned(),
+        }),
+        version: identity.map(|identity| format!("{}.{}", identity.version / 10_000, identity.version % 10_000)),
+        system_identifier: identity.map(|identity| identity.system_identifier.clone()),
+        days: (!view.learnt.is_empty()).then(|| days(view).floor() as i32),
+        learnt_at: view
+            .learnt
+            .iter()
+            .map(|learnt| learnt.at)
+            .min()
+            .and_then(|at| Timestamp::from_second(at / 1000).ok())
+            .map(|at| at.to_string()),
+        metrics: view
+            .learnt
+            .iter()
+            .map(|learnt| {
+                let statistics = &learnt.statistics;
+                MetricStatus {
+                    name: learnt.metric.clone(),
+                    unit: learnt.unit.clone(),
+                    samples: i64::try_from(statistics.samples).unwrap_or(i64::MAX),
+                    mean: short(statistics.mean),
+                    median: short(statistics.median),
+                    standard_deviation: short(statistics.standard_deviation),
+                    p95: short(statistics.p95),
+                    p99: short(statistics.p99),
+                    minimum: short(statistics.minimum),
+                    maximum: short(statistics.maximum),
+                    lower: short(statistics.lower),
+                    upper: short(statistics.upper),
+                }
+            })
+            .collect(),
+        unavailable: view
+            .unavailable
+            .iter()
+            .flat_map(|missing| missing.metrics.iter().map(|metric| Unavailable { metric: metric.clone(), reason: missing.reason.clone() }))
+            .collect(),
+    }
+}
+
+/// Four significant digits: what a person reads, and no write for a change in the fifth.
+pub fn short(value: f64) -> f64 {
+    if value == 0.0 || !value.is_finite() {
+        return 0.0;
+    }
+    let digits = 3 - value.abs().log10().floor() as i32;
+    if digits > 12 {
+        return 0.0;
+    }
+    format!("{value:.*}", usize::try_from(digits).unwrap_or(0)).parse().unwrap_or(value)
+}

@@ -1,0 +1,40 @@
+//! Baseline: which databases are watched and what is said about them.
+
+mod decide;
+mod observe;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use kube::runtime::controller::Action;
+use kube::{Api, ResourceExt};
+
+use super::{Context, Error, status};
+use crate::api::Baseline;
+use crate::engine::BaselineKey;
+
+const MANAGER: &str = "dbmedic.io/baseline";
+/// A Secret that was mended is found this soon; Secrets are never watched, for watching them means reading all.
+const RETRY_SECRET: Duration = Duration::from_secs(10);
+
+/// Observes, decides, applies.
+///
+/// # Errors
+/// [`Error`] when the API server cannot be asked or told.
+pub async fn reconcile(baseline: Arc<Baseline>, context: Arc<Context>) -> Result<Action, Error> {
+    let namespace = baseline.namespace().unwrap_or_default();
+    let key = BaselineKey { namespace: namespace.clone(), name: baseline.name_any() };
+    if baseline.metadata.deletion_timestamp.is_some() {
+        context.engine.set_targets(key, Vec::new()).await;
+        return Ok(Action::await_change());
+    }
+    let observed = observe::observe(&baseline, &context).await?;
+    let now = k8s_openapi::jiff::Timestamp::now();
+    let decision = decide::decide(&baseline, &observed, now);
+    context.engine.set_targets(key, decision.targets).await;
+    if baseline.status.as_ref() != Some(&decision.status) {
+        let api: Api<Baseline> = Api::namespaced(context.client.clone(), &namespace);
+        status::apply(&api, &baseline.name_any(), MANAGER, None, &decision.status).await?;
+    }
+    Ok(if decision.look_again { Action::requeue(RETRY_SECRET) } else { Action::await_change() })
+}

@@ -1,0 +1,267 @@
+//! Everything that a decision on a Remediation depends on, read live where it guards an effect.
+
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::ListParams;
+use kube::runtime::reflector::ObjectRef;
+use kube::{Api, ResourceExt};
+
+use super::job::{ATTEMPT_LABEL, Destination, PURPOSE_LABEL};
+use crate::api::{Anomaly, AnomalyState, Remediation, RemediationApproval, RemediationPolicy, RemediationState as State};
+use crate::controllers::{Context, Error, call, remediation_policy, safeguards};
+use crate::engine::Connection;
+use crate::heal::FixReport;
+use crate::heal::approval::ApprovalSeen;
+use crate::heal::machine::{AnomalySeen, JobPhase, JobSeen, Purpose, Situation};
+use crate::heal::policy::{self, Policy};
+use crate::heal::verify::StatementFigures;
+use crate::measure::TargetKey;
+use crate::operator::stores::REMEDIATION_LABEL;
+
+pub struct Observed {
+    pub now_ms: i64,
+    namespace: String,
+    name: String,
+    uid: String,
+    created_ms: i64,
+    status: crate::api::RemediationStatus,
+    policy: Option<Policy>,
+    blocked: Option<String>,
+    requested_by: Option<String>,
+    approvals: Vec<ApprovalSeen>,
+    gate: Result<(), String>,
+    pub ledger: Option<safeguards::Ledger>,
+    other_in_flight: Option<String>,
+    anomaly: AnomalySeen,
+    target_present: bool,
+    pub destination: Option<Destination>,
+    jobs: Vec<JobSeen>,
+    samples: Vec<(i64, f32)>,
+    statements: Option<StatementFigures>,
+}
+
+impl Observed {
+    /// What the machine is asked.
+    pub fn situation<'a>(&'a self, remediation: &'a Remediation, operator_user: &'a str) -> Situation<'a> {
+        Situation {
+            now_ms: self.now_ms,
+            namespace: &self.namespace,
+            name: &self.name,
+            uid: &self.uid,
+            created_ms: self.created_ms,
+            spec: &remediation.spec,
+            status: &self.status,
+            policy: self.policy.as_ref(),
+            blocked: self.blocked.clone(),
+            requested_by: self.requested_by.clone(),
+            operator_user,
+            approvals: &self.approvals,
+            gate: self.gate.clone(),
+            ledger: self.ledger.as_ref().map(|ledger| ledger.reservations.as_slice()),
+            other_in_flight: self.other_in_flight.clone(),
+            anomaly: self.anomaly,
+            target_present: self.target_present,
+            jobs: &self.jobs,
+            samples: &self.samples,
+            statements: self.statements,
+        }
+    }
+
+    /// Name of the Secret with the credentials of the fix.
+    pub fn executor_secret(&self) -> Option<&str> {
+        self.policy.as_ref().and_then(|policy| policy.executor_secret.as_deref())
+    }
+}
+
+pub async fn observe(remediation: &Remediation, context: &Context) -> Result<Observed, Error> {
+    let namespace = remediation.namespace().unwrap_or_default();
+    let status = remediation.status.clone().unwrap_or_default();
+    let state = status.state.unwrap_or_default();
+    let stored_policy = policy_of(remediation, &namespace, context).await?;
+    let guarded = guarded(remediation, &namespace, state, context).await?;
+    let key = TargetKey {
+        namespace: namespace.clone(),
+        baseline: remediation.spec.plan.target.baseline.clone(),
+        pod: remediation.spec.plan.target.pod.clone(),
+    };
+    let (samples, statements) = measured(remediation, &status, &key, context).await;
+    Ok(Observed {
+        now_ms: jiff::Timestamp::now().as_millisecond(),
+        name: remediation.name_any(),
+        uid: remediation.uid().unwrap_or_default(),
+        created_ms: remediation.creation_timestamp().map_or(0, |time| time.0.as_millisecond()),
+        status,
+        requested_by: stored_policy.as_ref().and_then(|policy| policy.spec.approvals.requested_by.clone()),
+        policy: stored_policy.as_ref().and_then(|stored| policy::resolve(&stored.spec).ok()),
+        blocked: guarded.blocked,
+        approvals: guarded.approvals,
+        gate: guarded.gate,
+        ledger: guarded.ledger,
+        other_in_flight: guarded.other_in_flight,
+        anomaly: anomaly(remediation, &namespace, context).await?,
+        target_present: context.stores.pods.get(&ObjectRef::new(&key.pod).within(&namespace)).is_some(),
+        destination: destination(&key, context),
+        jobs: jobs(remediation, &namespace, context).await?,
+        samples,
+        statements,
+        namespace,
+    })
+}
+
+/// The policy, if it is still the one that the plan was made under.
+async fn policy_of(remediation: &Remediation, namespace: &str, context: &Context) -> Result<Option<RemediationPolicy>, Error> {
+    let api: Api<RemediationPolicy> = Api::namespaced(context.client.clone(), namespace);
+    let reference = &remediation.spec.policy_ref;
+    let found = call("read the RemediationPolicy", api.get_opt(&reference.name)).await?;
+    Ok(found.filter(|policy| policy.uid().as_deref() == Some(reference.uid.as_str())))
+}
+
+/// What guards the beginning of a change; it is not asked once the change has begun, except for a further attempt.
+struct Guarded {
+    approvals: Vec<ApprovalSeen>,
+    gate: Result<(), String>,
+    ledger: Option<safeguards::Ledger>,
+    other_in_flight: Option<String>,
+    blocked: Option<String>,
+}
+
+async fn guarded(remediation: &Remediation, namespace: &str, state: State, context: &Context) -> Result<Guarded, Error> {
+    if matches!(state, State::Verifying | State::RollingBack | State::Unverified) {
+        let gate = Err("not asked while a change is measured or taken back".to_owned());
+        return Ok(Guarded { approvals: Vec::new(), gate, ledger: None, other_in_flight: None, blocked: None });
+    }
+    let approvals: Api<RemediationApproval> = Api::namespaced(context.client.clone(), namespace);
+    let approvals = call("list the RemediationApprovals", approvals.list(&ListParams::default()))
+        .await?
+        .items
+        .into_iter()
+        .filter(|approval| approval.spec.remediation == remediation.name_any())
+        .map(|approval| ApprovalSeen {
+            name: approval.name_any(),
+            created_ms: approval.creation_timestamp().map_or(0, |time| time.0.as_millisecond()),
+            spec: approval.spec,
+        })
+        .collect();
+    let remediations: Api<Remediation> = Api::namespaced(context.client.clone(), namespace);
+    let others: Vec<std::sync::Arc<Remediation>> = call("list the Remediations", remediations.list(&ListParams::default()))
+        .await?
+        .items
+        .into_iter()
+        .filter(|other| other.uid() != remediation.uid())
+        .map(std::sync::Arc::new)
+        .collect();
+    Ok(Guarded {
+        approvals,
+        gate: safeguards::gate(&context.client).await?,
+        ledger: safeguards::ledger(&context.client, &context.arguments.namespace).await?,
+        other_in_flight: others.iter().find(|other| in_flight(other, remediation)).map(|other| other.name_any()),
+        blocked: blocked(remediation, &others),
+    })
+}
+
+fn in_flight(other: &Remediation, this: &Remediation) -> bool {
+    other.spec.plan.target.pod == this.spec.plan.target.pod
+        && matches!(
+            other.status.as_ref().and_then(|status| status.state),
+            Some(State::Reserved | State::Running | State::Verifying | State::RollingBack)
+        )
+}
+
+fn blocked(remediation: &Remediation, others: &[std::sync::Arc<Remediation>]) -> Option<String> {
+    let of_policy: Vec<_> =
+        others.iter().filter(|other| other.spec.policy_ref.uid == remediation.spec.policy_ref.uid).cloned().collect();
+    remediation_policy::rollback_failed(&of_policy)
+        .map(|failed| format!("Remediation {failed} of this policy could not be undone; a person has to look at it and delete it"))
+}
+
+async fn anomaly(remediation: &Remediation, namespace: &str, context: &Context) -> Result<AnomalySeen, Error> {
+    let api: Api<Anomaly> = Api::namespaced(context.client.clone(), namespace);
+    let reference = &remediation.spec.anomaly_ref;
+    let found = call("read the Anomaly", api.get_opt(&reference.name)).await?;
+    Ok(match found.filter(|anomaly| anomaly.uid().as_deref() == Some(reference.uid.as_str())) {
+        None => AnomalySeen::Gone,
+        Some(anomaly) => match anomaly.status.and_then(|status| status.state) {
+            None | Some(AnomalyState::Open) => AnomalySeen::Open,
+            Some(AnomalyState::Clearing) => AnomalySeen::Clearing,
+            Some(AnomalyState::Resolved) => AnomalySeen::Resolved,
+        },
+    })
+}
+
+fn destination(key: &TargetKey, context: &Context) -> Option<Destination> {
+    let pod = context.stores.pods.get(&ObjectRef::new(&key.pod).within(&key.namespace))?;
+    let baseline = context.stores.baselines.get(&ObjectRef::new(&key.baseline).within(&key.namespace))?;
+    Some(Destination {
+        host: pod.status.as_ref()?.pod_ip.clone()?,
+        port: baseline.spec.pods.port,
+        tls: baseline.spec.connection.tls,
+    })
+}
+
+async fn jobs(remediation: &Remediation, namespace: &str, context: &Context) -> Result<Vec<JobSeen>, Error> {
+    let selector = ListParams::default().labels(&format!("{REMEDIATION_LABEL}={}", remediation.name_any()));
+    let jobs: Api<Job> = Api::namespaced(context.client.clone(), namespace);
+    let jobs = call("list the Jobs", jobs.list(&selector)).await?.items;
+    if jobs.is_empty() {
+        return Ok(Vec::new());
+    }
+    let pods: Api<Pod> = Api::namespaced(context.client.clone(), namespace);
+    let pods = call("list the Jobs' pods", pods.list(&selector)).await?.items;
+    let uid = remediation.uid().unwrap_or_default();
+    Ok(jobs
+        .iter()
+        .filter(|job| job.owner_references().iter().any(|owner| owner.uid == uid))
+        .filter_map(|job| seen(job, &pods))
+        .collect())
+}
+
+fn seen(job: &Job, pods: &[Pod]) -> Option<JobSeen> {
+    let status = job.status.clone().unwrap_or_default();
+    let ended = |type_: &str| {
+        status.conditions.iter().flatten().find(|condition| condition.type_ == type_ && condition.status == "True")
+    };
+    let (phase, finished) = match (ended("Complete"), ended("Failed")) {
+        (Some(condition), _) => (JobPhase::Succeeded, condition.last_transition_time.clone()),
+        (None, Some(condition)) => (JobPhase::Failed, condition.last_transition_time.clone()),
+        (None, None) => (JobPhase::Active, None),
+    };
+    let name = job.name_any();
+    let report = pods
+        .iter()
+        .filter(|pod| pod.owner_references().iter().any(|owner| owner.name == name))
+        .flat_map(|pod| pod.status.iter().flat_map(|status| status.container_statuses.iter().flatten()))
+        .filter_map(|container| container.state.as_ref()?.terminated.as_ref()?.message.as_deref())
+        .find_map(|message| serde_json::from_str::<FixReport>(message).ok());
+    Some(JobSeen {
+        purpose: match job.labels().get(PURPOSE_LABEL)?.as_str() {
+            "undo" => Purpose::Undo,
+            _ => Purpose::Apply,
+        },
+        attempt: job.labels().get(ATTEMPT_LABEL)?.parse().ok()?,
+        created_ms: job.creation_timestamp().map_or(0, |time| time.0.as_millisecond()),
+        finished_ms: finished.map(|time| time.0.as_millisecond()),
+        name,
+        phase,
+        report,
+    })
+}
+
+/// The metric and the targeted statements since the change.
+async fn measured(
+    remediation: &Remediation,
+    status: &crate::api::RemediationStatus,
+    key: &TargetKey,
+    context: &Context,
+) -> (Vec<(i64, f32)>, Option<StatementFigures>) {
+    let applied = status.applied_at.as_deref().and_then(|at| at.parse::<jiff::Timestamp>().ok());
+    let Some(applied) = applied.map(jiff::Timestamp::as_millisecond) else { return (Vec::new(), None) };
+    let verification = &remediation.spec.plan.verification;
+    let samples = context.engine.samples(key, &verification.metric, applied).await;
+    let Some(target) = context.engine.target(key) else { return (samples, None) };
+    if !matches!(target.connection, Connection::Connected(_)) || verification.query_ids.is_empty() {
+        return (samples, None);
+    }
+    let query_ids: Vec<i64> = verification.query_ids.iter().filter_map(|id| id.parse().ok()).collect();
+    let figures = target.collector.statements_since(applied, &query_ids).await;
+    (samples, figures.map(|figures| StatementFigures { calls: figures.calls, mean_ms: figures.mean_ms }))
+}

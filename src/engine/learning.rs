@@ -1,0 +1,86 @@
+//! Learns the profiles of one target from its history, beside the engine.
+
+use tokio::sync::mpsc;
+
+use super::settings::TargetSettings;
+use crate::detect::MetricSet;
+use crate::history::Store;
+use crate::learn::{self, Options, Profile};
+
+const DAY_MS: i64 = 86_400_000;
+
+/// A profile of one metric, or none when there is no history.
+pub(super) struct Lesson {
+    pub metric: usize,
+    pub at: i64,
+    pub profile: Profile,
+}
+
+/// All profiles of one target.
+pub(super) struct Lessons {
+    pub target: usize,
+    pub incarnation: u64,
+    pub lessons: Vec<Lesson>,
+}
+
+/// Loads stored profiles that are young enough and learns the others, then hands all of them over at once.
+///
+/// `now` is in milliseconds since the Unix epoch. With `anew`, stored profiles are not used.
+pub(super) async fn learn_target(
+    store: Store,
+    settings: TargetSettings,
+    target: usize,
+    incarnation: u64,
+    now: i64,
+    anew: bool,
+    done: mpsc::Sender<Lessons>,
+) {
+    let metrics = MetricSet::new(&settings.custom);
+    let mut lessons = Vec::with_capacity(metrics.len());
+    for metric in 0..metrics.len() {
+        let lesson = match stored(&store, &settings, &metrics, metric, now, anew).await {
+            Some(lesson) => Some(lesson),
+            None => learnt(&store, &settings, &metrics, metric, now).await,
+        };
+        lessons.extend(lesson);
+    }
+    // The engine may have gone meanwhile; then nobody needs them.
+    let _ = done.send(Lessons { target, incarnation, lessons }).await;
+}
+
+async fn stored(store: &Store, settings: &TargetSettings, metrics: &MetricSet, metric: usize, now: i64, anew: bool) -> Option<Lesson> {
+    if anew {
+        return None;
+    }
+    let (at, blob) = store.load_profile(&settings.key, metrics.get(metric).name).await.ok()??;
+    let young = now - at < i64::try_from(settings.learning.refresh_every().as_millis()).unwrap_or(i64::MAX);
+    let profile = Profile::decode(&blob).ok()?;
+    // An unready profile is learnt again: history may have been imported since.
+    (young && profile.ready).then_some(Lesson { metric, at, profile })
+}
+
+async fn learnt(store: &Store, settings: &TargetSettings, metrics: &MetricSet, metric: usize, now: i64) -> Option<Lesson> {
+    let meaning = metrics.get(metric);
+    let from = now - i64::from(settings.learning.window_days) * DAY_MS;
+    let samples = match store.read(&settings.key, meaning.name, from, now).await {
+        Ok(samples) => samples,
+        Err(error) => {
+            tracing::warn!(target = %settings.key, metric = meaning.name, %error, "history cannot be read; nothing learnt");
+            return None;
+        }
+    };
+    let options = Options {
+        outlier_removal: settings.learning.outlier_removal,
+        daily: settings.learning.daily,
+        weekly: settings.learning.weekly,
+        minimum: meaning.minimum,
+        maximum: meaning.maximum,
+        window_days: settings.learning.window_days,
+        now,
+    };
+    let profile = tokio::task::spawn_blocking(move || learn::learn(&samples, &options)).await.ok()??;
+    if let Err(error) = store.save_profile(&settings.key, meaning.name, now, &profile.encode()).await {
+        tracing::debug!(target = %settings.key, metric = meaning.name, %error, "profile not stored; it is learnt again at the next start");
+    }
+    Some(Lesson { metric, at: now, profile })
+}

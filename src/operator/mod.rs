@@ -1,0 +1,116 @@
+//! The process: caches on every replica, effects only on the leader, a graceful end.
+
+pub mod arguments;
+mod http;
+mod leader;
+mod queues;
+mod routes;
+pub mod stores;
+pub mod telemetry;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use kube::runtime::events::{Recorder, Reporter};
+use kube::{Client, Config};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::controllers::{Backoff, Context, Looks, incidents};
+use crate::engine;
+use crate::history;
+
+pub use routes::Noticed;
+
+/// Longest wait for the last rounds to be written when the process ends.
+const LAST_WRITES: Duration = Duration::from_secs(5);
+
+/// Runs the operator until it is told to stop or loses its Lease.
+pub async fn run(arguments: arguments::Arguments) -> anyhow::Result<()> {
+    start_logging(&arguments);
+    let client = client().await?;
+    let cancel = CancellationToken::new();
+    let telemetry = Arc::new(telemetry::Telemetry::default());
+    let (changes_sender, changes) = mpsc::unbounded_channel();
+    let stores = stores::start(&client, &arguments.watch_namespaces, &changes_sender, &cancel);
+    http::serve(arguments.listen, stores.clone(), telemetry.clone(), cancel.clone()).await?;
+
+    let mut held = leader::compete(client.clone(), &arguments).await?;
+    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
+
+    let leading = async {
+        held.wait_for(|held| *held).await.context("the Lease is no longer competed for")?;
+        telemetry.set_leader(true);
+        tracing::info!(identity = arguments.identity, "leading");
+        let engine_task = lead(&arguments, &client, &stores, changes, &telemetry, &cancel).await?;
+        held.wait_for(|held| !*held).await.context("the Lease is no longer competed for")?;
+        tracing::error!("the Lease is lost; ending, for somebody else acts now");
+        anyhow::Ok(engine_task)
+    };
+    let outcome = tokio::select! {
+        outcome = leading => outcome.and_then(|_| anyhow::bail!("the Lease was lost")),
+        _ = terminate.recv() => Ok(()),
+        _ = interrupt.recv() => Ok(()),
+    };
+    tracing::info!("stopping");
+    cancel.cancel();
+    // Dropping the receiver releases the Lease, so that a follower need not wait for its end.
+    drop(held);
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    outcome
+}
+
+/// Starts everything that has effects.
+async fn lead(
+    arguments: &arguments::Arguments,
+    client: &Client,
+    stores: &stores::Stores,
+    changes: mpsc::UnboundedReceiver<stores::Changed>,
+    telemetry: &Arc<telemetry::Telemetry>,
+    cancel: &CancellationToken,
+) -> anyhow::Result<tokio::task::JoinHandle<()>> {
+    // No decision is made from a half-filled cache.
+    while !stores.are_complete() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let store = history::Store::open(&arguments.data_dir.join("history.sqlite"))
+        .await
+        .with_context(|| format!("cannot open the history in {}", arguments.data_dir.display()))?;
+    let (incident_sender, incident_changes) = mpsc::unbounded_channel();
+    let (noticed_sender, noticed) = mpsc::unbounded_channel();
+    let (engine, engine_task) = engine::start(store, incident_sender, noticed_sender, telemetry.clone(), cancel.clone());
+    let reporter = Reporter { controller: "dbmedic".into(), instance: Some(arguments.identity.clone()) };
+    let context = Arc::new(Context {
+        client: client.clone(),
+        stores: stores.clone(),
+        engine,
+        arguments: arguments.clone(),
+        recorder: Recorder::new(client.clone(), reporter),
+        telemetry: telemetry.clone(),
+        backoff: Backoff::default(),
+        looks: Looks::default(),
+    });
+    tokio::spawn(cancel.clone().run_until_cancelled_owned(incidents::run(context.clone(), incident_changes)));
+    queues::start(&context, changes, noticed, cancel);
+    Ok(engine_task)
+}
+
+async fn client() -> anyhow::Result<Client> {
+    let mut config = Config::infer().await.context("no cluster: neither a kubeconfig nor a service account was found")?;
+    // Reconciles have their own bounded calls and back-off; the client's own could block for minutes.
+    config.default_retry = false;
+    Client::try_from(config).context("cannot make a client of the cluster's configuration")
+}
+
+fn start_logging(arguments: &arguments::Arguments) {
+    let filter = tracing_subscriber::EnvFilter::try_new(&arguments.log).unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_target(false).with_writer(std::io::stderr);
+    // A second start in the same process keeps the first one's log.
+    let _ = match arguments.log_format {
+        arguments::LogFormat::Text => builder.with_ansi(false).try_init(),
+        arguments::LogFormat::Json => builder.json().flatten_event(true).try_init(),
+    };
+}
