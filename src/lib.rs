@@ -5,4 +5,7 @@
 //! The core (`measure`, `stats`, `learn`, `detect`, `diagnose`, `heal`) is pure functions of values.
 
 pub mod api;
+pub mod detect;
+pub mod learn;
 pub mod measure;
+pub mod stats;

@@ -1,0 +1,109 @@
+//! An AnomalyRule's spec, resolved once into what it means. Never consulted again after that.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::{Detector, MetricSet, Sight, Verdict};
+use crate::api::{AnomalyRuleSpec, DurationText};
+
+/// Longest text that an error quotes, in characters.
+const QUOTED: usize = 64;
+
+/// A field that says something it cannot mean.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("{field}: found {found:?}, allowed {allowed}")]
+pub struct FieldError {
+    /// Path of the field below `spec`.
+    pub field: String,
+    /// What stands there, shortened.
+    pub found: String,
+    /// What may stand there.
+    pub allowed: String,
+}
+
+impl FieldError {
+    /// Names the field, what was found and what is allowed.
+    pub fn new(field: impl Into<String>, found: &impl fmt::Display, allowed: impl Into<String>) -> Self {
+        let found = found.to_string().chars().take(QUOTED).collect();
+        Self { field: field.into(), found, allowed: allowed.into() }
+    }
+}
+
+/// A rule, resolved: dense metric index, durations in ms, limits in the metric's unit.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rule {
+    /// Index of the metric that is judged; a limit in percent of a maximum judges the metric's share.
+    pub metric: usize,
+    /// Detector.
+    pub detector: Detector,
+    /// How long a breach must last, in ms.
+    pub for_ms: i64,
+    /// How long it must be clear, in ms.
+    pub resolve_after_ms: i64,
+    /// Least confidence of a breach, 0 to 1.
+    pub minimum_confidence: f64,
+}
+
+/// Resolves a rule for a Baseline's metrics.
+///
+/// # Errors
+/// [`FieldError`] naming the field, what was found and what is allowed: unknown metric, none or several detectors,
+/// a number or unit that the metric does not have, a limit that can never or always be breached, a bad duration.
+pub fn resolve(spec: &AnomalyRuleSpec, metrics: &MetricSet) -> Result<Rule, FieldError> {
+    let name = &spec.detect.metric;
+    let metric = metrics.index(name).ok_or_else(|| {
+        let names: Vec<&str> = metrics.iter().map(|metric| metric.name.as_str()).collect();
+        FieldError::new("detect.metric", name, format!("one of {}", names.join(", ")))
+    })?;
+    let exactly_one =
+        |found: &str| FieldError::new("detect", &found, format!("exactly one of {}", Detector::NAMES.join(", ")));
+    let mut detectors = Detector::resolve_each(spec, metric, metrics);
+    let (metric, detector) = detectors.next().ok_or_else(|| exactly_one("none"))??;
+    if detectors.next().is_some() {
+        return Err(exactly_one("several"));
+    }
+    let for_ms = milliseconds("for", &spec.for_)?;
+    let resolve_after_ms = spec.resolve_after.as_ref().map_or(Ok(for_ms), |text| milliseconds("resolveAfter", text))?;
+    let confidence = spec.confidence.unwrap_or(0);
+    if confidence > 100 {
+        return Err(FieldError::new("confidence", &confidence, "0 to 100"));
+    }
+    Ok(Rule { metric, detector, for_ms, resolve_after_ms, minimum_confidence: f64::from(confidence) / 100.0 })
+}
+
+fn milliseconds(field: &str, text: &DurationText) -> Result<i64, FieldError> {
+    let allowed = "a whole number with one unit of ms, s, m, h, d, such as 5m";
+    let duration = text.resolve().ok().as_ref().map(Duration::as_millis);
+    duration
+        .and_then(|milliseconds| i64::try_from(milliseconds).ok())
+        .ok_or_else(|| FieldError::new(field, &text.0, allowed))
+}
+
+impl Rule {
+    /// Whether the value breaches the rule. `None`: no verdict, because there is no ready profile.
+    pub(super) fn breaches(&self, sight: &Sight) -> Option<bool> {
+        let exceeds = self.detector.exceeds(sight)?;
+        // A tail probability costs more than all the rest: only what lies beyond the band pays for it.
+        Some(exceeds && (self.minimum_confidence <= 0.0 || self.detector.confidence(sight) >= self.minimum_confidence))
+    }
+
+    /// What the rule says of a value. `None`: no verdict, because there is no ready profile.
+    pub fn judge(&self, at: i64, sight: &Sight) -> Option<Verdict> {
+        let breach = self.breaches(sight)?;
+        let band = self.detector.band(sight);
+        let sigmas = sight.normal.filter(|_| band.centre.is_some()).map(|normal| normal.sigmas(sight.value));
+        Some(Verdict {
+            at,
+            value: sight.value,
+            centre: band.centre,
+            lower: band.lower,
+            upper: band.upper,
+            sigmas,
+            confidence: self.detector.confidence(sight),
+            breach,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

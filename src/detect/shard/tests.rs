@@ -1,0 +1,251 @@
+use super::super::{Detector, Limit, Sigma};
+use super::*;
+use crate::learn::{HOURS_OF_WEEK, Statistics};
+
+const SECOND: i64 = 1_000;
+const HOUR: i64 = 3_600 * SECOND;
+/// A Monday at midnight.
+const MONDAY: i64 = 4 * 24 * HOUR;
+
+fn profile(centre: impl Fn(usize) -> f32, ready: bool) -> Profile {
+    Profile {
+        centre: Box::new(std::array::from_fn(centre)),
+        scale: Box::new([2.0; HOURS_OF_WEEK]),
+        statistics: Statistics::default(),
+        days: 14.0,
+        confidence: 0.9,
+        ready,
+        minimum: Some(0.0),
+        maximum: None,
+    }
+}
+
+fn rule(id: u64, metric: usize, detector: Detector) -> TargetRule {
+    let rule = Rule { metric, detector, for_ms: 30 * SECOND, resolve_after_ms: 20 * SECOND, minimum_confidence: 0.0 };
+    TargetRule { id, rule, expected_interval_ms: 10 * SECOND }
+}
+
+fn limit(id: u64, metric: usize) -> TargetRule {
+    rule(id, metric, Detector::Limit(Limit { below: None, above: Some(50.0) }))
+}
+
+fn sigma(id: u64, metric: usize) -> TargetRule {
+    rule(id, metric, Detector::Sigma(Sigma { below: None, above: Some(3.0) }))
+}
+
+/// Rounds of one value for every metric, ten seconds apart.
+fn feed(shard: &mut Shard, target: usize, begin: i64, metrics: usize, values: &[f32]) -> Vec<(i64, u64, ChangeKind)> {
+    let mut found = Vec::new();
+    for (index, value) in values.iter().enumerate() {
+        let at = begin + index as i64 * 10 * SECOND;
+        let mut changes = Vec::new();
+        shard.round(&Round { target, at, values: vec![*value; metrics] }, &mut changes);
+        found.extend(changes.iter().map(|change| ((at - begin) / SECOND, change.rule, change.kind)));
+    }
+    found
+}
+
+#[test]
+fn a_limit_works_without_any_profile() {
+    let mut shard = Shard::new();
+    let target = shard.add_target(2);
+    shard.set_rules(target, vec![limit(7, 1)]);
+    let found = feed(&mut shard, target, MONDAY, 2, &[60.0; 4]);
+    assert_eq!(found, [(0, 7, ChangeKind::Pending), (30, 7, ChangeKind::Opened)]);
+}
+
+#[test]
+fn sigma_stays_normal_until_the_profile_is_ready_and_then_judges() {
+    let mut shard = Shard::new();
+    let target = shard.add_target(1);
+    shard.set_rules(target, vec![sigma(7, 0)]);
+    for unready in [None, Some(profile(|_| 10.0, false))] {
+        shard.set_profile(target, 0, unready.as_ref());
+        assert_eq!(feed(&mut shard, target, MONDAY, 1, &[1e6; 10]), []);
+        assert!(!shard.is_ready(target, 0));
+        assert_eq!(shard.states(target).collect::<Vec<_>>(), [(7, IncidentState::Normal)]);
+        assert_eq!(shard.band(target, 0, MONDAY, 3.0), None);
+    }
+    shard.set_profile(target, 0, Some(&profile(|_| 10.0, true)));
+    assert!(shard.is_ready(target, 0));
+    let found = feed(&mut shard, target, MONDAY + HOUR, 1, &[17.0; 4]);
+    assert_eq!(found, [(0, 7, ChangeKind::Pending), (30, 7, ChangeKind::Opened)]);
+}
+
+#[test]
+fn each_round_is_judged_by_its_own_hour_of_the_week() {
+    let mut shard = Shard::new();
+    let target = shard.add_target(1);
+    shard.set_rules(target, vec![sigma(7, 0)]);
+    shard.set_profile(target, 0, Some(&profile(|hour| if hour == 2 { 100.0 } else { 10.0 }, true)));
+    assert_eq!(feed(&mut shard, target, MONDAY + 2 * HOUR, 1, &[100.0; 10]), []);
+    assert_ne!(feed(&mut shard, target, MONDAY + 3 * HOUR, 1, &[100.0; 1]), []);
+    let band = Band { centre: Some(10.0), lower: Some(4.0), upper: Some(16.0) };
+    assert_eq!(shard.band(target, 0, MONDAY, 3.0), Some(band));
+    assert_eq!(shard.band(target, 0, MONDAY, 50.0).and_then(|band| band.lower), Some(0.0));
+}
+
+#[test]
+fn a_change_carries_the_onset_and_the_verdict_that_brought_it() {
+    let mut shard = Shard::new();
+    let target = shard.add_target(1);
+    shard.set_rules(target, vec![sigma(7, 0)]);
+    shard.set_profile(target, 0, Some(&profile(|_| 10.0, true)));
+    let mut changes = Vec::new();
+    for index in 0..4 {
+        shard.round(&Round { target, at: MONDAY + index * 10 * SECOND, values: vec![20.0] }, &mut changes);
+    }
+    let opened = changes.last().copied();
+    assert_eq!(opened.map(|change| (change.kind, change.onset)), Some((ChangeKind::Opened, MONDAY)));
+    let verdict = opened.and_then(|change| change.verdict);
+    assert_eq!(verdict.map(|verdict| verdict.at), Some(MONDAY + 30 * SECOND));
+    assert_eq!(
+        verdict.map(|verdict| (verdict.centre, verdict.lower, verdict.upper)),
+        Some((Some(10.0), None, Some(16.0)))
+    );
+    assert_eq!(verdict.and_then(|verdict| verdict.sigmas), Some(5.0));
+    assert!(verdict.is_some_and(|verdict| verdict.breach && (verdict.confidence - 0.9).abs() < 1e-3));
+    assert_eq!(shard.judge(target, 7, MONDAY, 30.0).and_then(|verdict| verdict.sigmas), Some(10.0));
+}
+
+#[test]
+fn a_resolved_incident_carries_its_own_onset() {
+    let mut shard = Shard::new();
+    let target = shard.add_target(1);
+    shard.set_rules(target, vec![limit(7, 0)]);
+    feed(&mut shard, target, MONDAY, 1, &[60.0; 4]);
+    let mut changes = Vec::new();
+    for index in 4..7 {
+        shard.round(&Round { target, at: MONDAY + index * 10 * SECOND, values: vec![1.0] }, &mut changes);
+    }
+    let found: Vec<_> = changes.iter().map(|change| (change.kind, change.onset)).collect();
+    assert_eq!(found, [(ChangeKind::Clearing, MONDAY), (ChangeKind::Resolved, MONDAY)]);
+}
+
+#[test]
+fn a_restored_incident_does_not_open_again_and_resolves() {
+    let mut shard = Shard::new();
+    let target = shard.add_target(1);
+    shard.set_rules(target, vec![limit(7, 0)]);
+    assert!(shard.restore(target, 7, MONDAY - HOUR, Phase::Open));
+    assert!(!shard.restore(target, 7, MONDAY, Phase::Open), "it is open already");
+    assert!(!shard.restore(target, 8, MONDAY, Phase::Open), "there is no such rule");
+    let values = [60.0, 60.0, 60.0, 60.0, 60.0, 1.0, 1.0, 1.0];
+    let found = feed(&mut shard, target, MONDAY, 1, &values);
+    assert_eq!(found, [(50, 7, ChangeKind::Clearing), (70, 7, ChangeKind::Resolved)]);
+}
+
+#[test]
+fn an_incident_restored_while_clearing_begins_its_timer_anew() {
+    let mut shard = Shard::new();
+    let target = shard.add_target(1);
+    shard.set_rules(target, vec![limit(7, 0)]);
+    assert!(!shard.restore(target, 7, MONDAY, Phase::Pending));
+    assert!(shard.restore(target, 7, MONDAY - HOUR, Phase::Clearing));
+    let found = feed(&mut shard, target, MONDAY, 1, &[1.0, 1.0, 1.0]);
+    assert_eq!(found, [(20, 7, ChangeKind::Resolved)]);
+}
+
+#[test]
+fn unchanged_rules_keep_their_incidents_when_rules_are_set_anew() {
+    let mut shard = Shard::new();
+    let target = shard.add_target(2);
+    shard.set_rules(target, vec![limit(1, 0), limit(2, 0), limit(3, 0)]);
+    feed(&mut shard, target, MONDAY, 2, &[60.0; 4]);
+    let mut changed = limit(2, 0);
+    changed.rule.for_ms += 1;
+    let mut slower = limit(3, 0);
+    slower.expected_interval_ms *= 6;
+    let dropped = shard.set_rules(target, vec![slower, changed, limit(4, 1)]);
+    assert_eq!(dropped, [Dropped { rule: 1, onset: MONDAY }, Dropped { rule: 2, onset: MONDAY }]);
+    let states: Vec<_> = shard.states(target).collect();
+    assert_eq!(states, [(3, IncidentState::Open), (2, IncidentState::Normal), (4, IncidentState::Normal)]);
+}
+
+#[test]
+fn rounds_that_could_not_be_had_lead_to_no_data_and_back() {
+    let mut shard = Shard::new();
+    let target = shard.add_target(1);
+    shard.set_rules(target, vec![limit(7, 0)]);
+    feed(&mut shard, target, MONDAY, 1, &[1.0]);
+    let mut changes = Vec::new();
+    for index in 1..5 {
+        shard.missed(target, MONDAY + index * 10 * SECOND, &mut changes);
+    }
+    let found: Vec<_> = changes.iter().map(|change| (change.kind, change.verdict)).collect();
+    assert_eq!(found, [(ChangeKind::NoData, None)]);
+    assert_eq!(shard.states(target).collect::<Vec<_>>(), [(7, IncidentState::NoData)]);
+    let found = feed(&mut shard, target, MONDAY + 60 * SECOND, 1, &[1.0]);
+    assert_eq!(found, [(0, 7, ChangeKind::DataBack)]);
+}
+
+#[test]
+fn absent_and_infinite_values_and_short_rounds_are_no_values() {
+    for values in [vec![1.0, ABSENT], vec![1.0, f32::INFINITY], vec![1.0], vec![]] {
+        let mut shard = Shard::new();
+        let target = shard.add_target(2);
+        shard.set_rules(target, vec![limit(7, 1)]);
+        let mut changes = Vec::new();
+        for index in 0..10 {
+            shard.round(&Round { target, at: MONDAY + index * 10 * SECOND, values: values.clone() }, &mut changes);
+        }
+        assert_eq!(changes.iter().map(|change| change.kind).collect::<Vec<_>>(), [ChangeKind::NoData]);
+    }
+}
+
+#[test]
+fn a_freed_slot_is_used_again_and_remembers_nothing() {
+    let mut shard = Shard::new();
+    let (first, second) = (shard.add_target(3), shard.add_target(3));
+    shard.set_rules(first, vec![limit(7, 2), sigma(8, 0)]);
+    shard.set_profile(first, 0, Some(&profile(|_| 10.0, true)));
+    shard.set_profile(second, 0, Some(&profile(|_| 20.0, true)));
+    feed(&mut shard, first, MONDAY, 3, &[60.0; 4]);
+    shard.remove_target(first);
+    shard.remove_target(first);
+    assert_eq!(shard.states(first).count(), 0);
+    assert_eq!(feed(&mut shard, first, MONDAY, 3, &[60.0; 4]), []);
+    assert_eq!(shard.set_rules(first, vec![limit(7, 0)]), []);
+    assert_eq!(shard.states(first).count(), 0, "a target that is not there takes no rules");
+
+    let wider = shard.add_target(4);
+    assert_ne!(wider, first, "the freed slot is too narrow");
+    let narrower = shard.add_target(2);
+    assert_eq!(narrower, first);
+    assert!(!shard.is_ready(narrower, 0));
+    assert!(!shard.is_ready(narrower, 2));
+    assert!(shard.is_ready(second, 0), "other targets keep their profiles");
+}
+
+#[test]
+fn growth_keeps_the_profiles_of_all_targets() {
+    let mut shard = Shard::new();
+    let targets: Vec<usize> = (0..100)
+        .map(|index| {
+            let target = shard.add_target(7);
+            shard.set_profile(target, 3, Some(&profile(|hour| (index * 1_000 + hour) as f32, true)));
+            target
+        })
+        .collect();
+    for (index, target) in targets.iter().enumerate() {
+        for hour in [0, 83, 167] {
+            let normal = shard.normal(*target, 3, MONDAY + hour as i64 * HOUR);
+            assert_eq!(normal.map(|normal| normal.centre), Some((index * 1_000 + hour) as f64));
+        }
+        assert_eq!(shard.normal(*target, 2, MONDAY), None);
+    }
+}
+
+#[test]
+fn unknown_targets_and_metrics_are_passed_over() {
+    let mut shard = Shard::new();
+    let target = shard.add_target(1);
+    shard.set_profile(target, 5, Some(&profile(|_| 1.0, true)));
+    shard.set_profile(9, 0, Some(&profile(|_| 1.0, true)));
+    shard.set_rules(target, vec![sigma(7, 5)]);
+    assert_eq!(feed(&mut shard, 9, MONDAY, 1, &[1.0; 3]), []);
+    assert_eq!(feed(&mut shard, target, MONDAY, 9, &[1.0; 3]), []);
+    assert_eq!(shard.judge(9, 7, MONDAY, 1.0), None);
+    assert!(!shard.is_ready(target, 5));
+    shard.remove_target(9);
+}

@@ -1,0 +1,111 @@
+//! `detect.sigma`: distance from the learnt centre of this hour of the week, in robust standard deviations.
+
+use super::units::plain_number;
+use super::{Band, Detect, FieldError, MetricSet, Sight};
+use crate::api::{AnomalyRuleSpec, Decimal, Sensitivity};
+use crate::stats;
+
+/// Factor on the sigmas of a rule of low sensitivity: a wider band.
+const LOW_SENSITIVITY: f64 = 1.5;
+/// Factor on the sigmas of a rule of high sensitivity: a narrower band.
+const HIGH_SENSITIVITY: f64 = 0.75;
+
+/// Distance from the learnt centre.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Sigma {
+    /// Breach when more than this many sigma below; sensitivity included.
+    pub below: Option<f64>,
+    /// Breach when more than this many sigma above; sensitivity included.
+    pub above: Option<f64>,
+}
+
+impl Detect for Sigma {
+    const NAME: &'static str = "sigma";
+    const NEEDS_PROFILE: bool = true;
+
+    fn resolve(spec: &AnomalyRuleSpec, metric: usize, _: &MetricSet) -> Option<Result<(usize, Self), FieldError>> {
+        let written = spec.detect.sigma.as_ref()?;
+        let factor = match spec.sensitivity {
+            Sensitivity::Low => LOW_SENSITIVITY,
+            Sensitivity::Medium => 1.0,
+            Sensitivity::High => HIGH_SENSITIVITY,
+        };
+        let side = |field: &str, side: Option<&Decimal>| {
+            side.map(|decimal| {
+                let field = format!("detect.sigma.{field}");
+                match plain_number(decimal) {
+                    Some(sigmas) if sigmas > 0.0 => Ok(sigmas * factor),
+                    _ => Err(FieldError::new(field, decimal, "a number of sigma greater than 0, such as 3 or \"2.5\"")),
+                }
+            })
+            .transpose()
+        };
+        let resolved = || {
+            let (below, above) = (side("below", written.below.as_ref())?, side("above", written.above.as_ref())?);
+            if below.is_none() && above.is_none() {
+                return Err(FieldError::new("detect.sigma", &"neither above nor below", "at least one of them"));
+            }
+            Ok((metric, Self { below, above }))
+        };
+        Some(resolved())
+    }
+
+    fn exceeds(&self, sight: &Sight) -> Option<bool> {
+        let normal = sight.normal?;
+        // Before the clamp to physical bounds: rounding beyond a bound (100.00001 %) is no breach.
+        let sigmas = normal.sigmas(sight.value);
+        Some(self.above.is_some_and(|above| sigmas > above) || self.below.is_some_and(|below| sigmas < -below))
+    }
+
+    /// One less the probability that chance alone goes that far to that side, times the profile's confidence.
+    fn confidence(&self, sight: &Sight) -> f64 {
+        sight.normal.map_or(0.0, |normal| {
+            (1.0 - stats::normal_tail(normal.sigmas(sight.value).abs())) * normal.confidence
+        })
+    }
+
+    fn band(&self, sight: &Sight) -> Band {
+        sight.normal.map_or_else(Band::default, |normal| normal.sides(self.below, self.above))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Normal;
+    use super::*;
+
+    const NORMAL: Normal = Normal { centre: 100.0, scale: 10.0, minimum: 0.0, maximum: 120.0, confidence: 0.9 };
+    const BOTH: Sigma = Sigma { below: Some(2.0), above: Some(3.0) };
+
+    fn sight(value: f64) -> Sight {
+        Sight { value, normal: Some(NORMAL) }
+    }
+
+    #[test]
+    fn each_side_has_its_own_distance() {
+        let cases = [(79.0, true), (81.0, false), (100.0, false), (129.0, false), (131.0, true)];
+        for (value, exceeds) in cases {
+            assert_eq!(BOTH.exceeds(&sight(value)), Some(exceeds), "{value}");
+        }
+        let above = Sigma { below: None, ..BOTH };
+        assert_eq!(above.exceeds(&sight(0.0)), Some(false));
+    }
+
+    #[test]
+    fn without_a_profile_there_is_no_verdict() {
+        assert_eq!(BOTH.exceeds(&Sight { value: 1e9, normal: None }), None);
+    }
+
+    #[test]
+    fn bands_end_at_the_physical_bounds() {
+        let band = BOTH.band(&sight(100.0));
+        assert_eq!(band, Band { centre: Some(100.0), lower: Some(80.0), upper: Some(120.0) });
+        assert_eq!(NORMAL.band(20.0).lower, Some(0.0));
+    }
+
+    #[test]
+    fn confidence_is_the_tail_times_the_profiles_own() {
+        assert!((BOTH.confidence(&sight(130.0)) - 0.998_650_1 * 0.9).abs() < 1e-6);
+        assert!((BOTH.confidence(&sight(70.0)) - 0.998_650_1 * 0.9).abs() < 1e-6);
+    }
+}

@@ -1,0 +1,82 @@
+//! Limits as people write them, in the metric's unit.
+
+use super::{FieldError, MetricSet};
+use crate::api::Decimal;
+
+/// Units of time, in ms.
+const TIME: &[(&str, f64)] = &[("ms", 1.0), ("s", 1e3), ("m", 6e4)];
+
+/// Units of size, in bytes.
+const SIZE: &[(&str, f64)] = &[
+    ("B", 1.0),
+    ("kB", 1e3),
+    ("MB", 1e6),
+    ("GB", 1e9),
+    ("KiB", 1024.0),
+    ("MiB", 1_048_576.0),
+    ("GiB", 1_073_741_824.0),
+    ("TiB", 1_099_511_627_776.0),
+];
+
+/// The finite number of a decimal without a unit.
+pub(super) fn plain_number(decimal: &Decimal) -> Option<f64> {
+    decimal.resolve().ok().and_then(|(number, unit)| (unit.is_empty() && number.is_finite()).then_some(number))
+}
+
+/// The metric that a limit judges, and the limit in that metric's unit.
+///
+/// Percent on a metric that is no percentage itself means its share of the maximum, which is a metric of its own.
+pub(super) fn limit_in_unit(
+    field: &str,
+    decimal: &Decimal,
+    metric: usize,
+    metrics: &MetricSet,
+) -> Result<(usize, f64), FieldError> {
+    let Some(descriptor) = metrics.get(metric) else {
+        return Err(FieldError::new("detect.metric", &metric, "a metric of the Baseline"));
+    };
+    let unit_of_metric = descriptor.unit.as_str();
+    let error =
+        || FieldError::new(field, decimal, allowed(&descriptor.name, unit_of_metric, descriptor.share.is_some()));
+    let (number, unit) = decimal.resolve().map_err(|_| error())?;
+    if !number.is_finite() {
+        return Err(error());
+    }
+    if unit == "%" && unit_of_metric != "%" {
+        let share = descriptor.share.as_deref().and_then(|share| metrics.index(share));
+        return share.map(|share| (share, number)).ok_or_else(error);
+    }
+    if unit.is_empty() || unit == unit_of_metric {
+        return Ok((metric, number));
+    }
+    factor(unit, unit_of_metric).map(|factor| (metric, number * factor)).ok_or_else(error)
+}
+
+/// What one of `unit` is in the metric's unit.
+fn factor(unit: &str, unit_of_metric: &str) -> Option<f64> {
+    let of = |table: &[(&str, f64)], name: &str| table.iter().find(|(known, _)| *known == name).map(|(_, size)| *size);
+    match unit_of_metric {
+        "ms" | "s" => Some(of(TIME, unit)? / of(TIME, unit_of_metric)?),
+        "B" => of(SIZE, unit),
+        "B/s" => of(SIZE, unit.strip_suffix("/s")?),
+        _ => None,
+    }
+}
+
+fn allowed(name: &str, unit: &str, share: bool) -> String {
+    let names = |table: &[(&str, f64)], suffix: &str| {
+        table.iter().map(|(name, _)| format!("{name}{suffix}")).collect::<Vec<_>>().join(", ")
+    };
+    let units = match unit {
+        "ms" | "s" => format!(" of {}", names(TIME, "")),
+        "B" => format!(" of {}", names(SIZE, "")),
+        "B/s" => format!(" of {}", names(SIZE, "/s")),
+        "" => return format!("a number without a unit: {name} has none{}", or_percent(share)),
+        unit => format!(" {unit}"),
+    };
+    format!("a number, alone (in {unit}) or with the unit{units}{}", or_percent(share))
+}
+
+fn or_percent(share: bool) -> &'static str {
+    if share { ", or % of the maximum" } else { "" }
+}

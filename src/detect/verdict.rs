@@ -1,0 +1,79 @@
+//! What a detector sees and says.
+
+/// What is normal for one metric at one instant: the profile's bucket of that hour.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Normal {
+    /// Centre, in the metric's unit.
+    pub centre: f64,
+    /// Robust standard deviation, in the metric's unit; greater than 0.
+    pub scale: f64,
+    /// Physical minimum; negative infinity when there is none.
+    pub minimum: f64,
+    /// Physical maximum; infinity when there is none.
+    pub maximum: f64,
+    /// How far the profile can be trusted, 0 to 1.
+    pub confidence: f64,
+}
+
+impl Normal {
+    /// The band of so many sigma to both sides, within the physical bounds.
+    pub fn band(&self, sigmas: f64) -> Band {
+        self.sides(Some(sigmas), Some(sigmas))
+    }
+
+    /// The band with a bound on the sides given, in sigma, within the physical bounds.
+    pub(super) fn sides(&self, below: Option<f64>, above: Option<f64>) -> Band {
+        let within = |value: f64| value.max(self.minimum).min(self.maximum);
+        Band {
+            centre: Some(self.centre),
+            lower: below.map(|sigmas| within(self.centre - sigmas * self.scale)),
+            upper: above.map(|sigmas| within(self.centre + sigmas * self.scale)),
+        }
+    }
+
+    /// Signed distance of a value from the centre, in sigma.
+    pub fn sigmas(&self, value: f64) -> f64 {
+        (value - self.centre) / self.scale
+    }
+}
+
+/// One value of one metric, and what is normal for it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Sight {
+    /// Value, in the metric's unit; finite.
+    pub value: f64,
+    /// What is normal now; `None` while there is no ready profile.
+    pub normal: Option<Normal>,
+}
+
+/// What is normal, in the metric's unit.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Band {
+    /// Centre; `None` for fixed limits.
+    pub centre: Option<f64>,
+    /// Lower bound, when there is one.
+    pub lower: Option<f64>,
+    /// Upper bound, when there is one.
+    pub upper: Option<f64>,
+}
+
+/// What a rule says of one value.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Verdict {
+    /// Time of the value, milliseconds since the Unix epoch.
+    pub at: i64,
+    /// Value, in the metric's unit.
+    pub value: f64,
+    /// Centre of the band; `None` for fixed limits.
+    pub centre: Option<f64>,
+    /// Lower bound, when there is one; never below the physical minimum.
+    pub lower: Option<f64>,
+    /// Upper bound, when there is one; never above the physical maximum.
+    pub upper: Option<f64>,
+    /// Signed distance from the centre in robust standard deviations; `None` for fixed limits.
+    pub sigmas: Option<f64>,
+    /// How sure the detector is that this is no chance, 0 to 1.
+    pub confidence: f64,
+    /// Beyond the band, and at least as sure as the rule demands.
+    pub breach: bool,
+}

@@ -1,0 +1,147 @@
+//! The stored form of a profile: a version byte, then fields of fixed width in little-endian order.
+
+use super::calendar::HOURS_OF_WEEK;
+use super::profile::{Profile, Statistics};
+
+/// First byte of the stored form. A change of layout gets another number, and old profiles are learnt anew.
+const VERSION: u8 = 1;
+
+/// Two columns of f32, two counters and thirteen f64, one flag; the version byte before them.
+const LENGTH: usize = 1 + 2 * HOURS_OF_WEEK * 4 + 2 * 8 + 13 * 8 + 1;
+
+/// Why bytes are not a stored profile.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum DecodeError {
+    /// Written by another version of dbmedic, or not a profile.
+    #[error("stored profile: found version {0}, allowed is {VERSION}")]
+    Version(u8),
+    /// Cut off or grown.
+    #[error("stored profile: found {0} bytes, allowed are {LENGTH}")]
+    Length(usize),
+    /// A value that no profile can have.
+    #[error("stored profile: {0} is not a value that a profile can have")]
+    Value(&'static str),
+}
+
+impl Profile {
+    /// The stored form; its length is always the same.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(LENGTH);
+        bytes.push(VERSION);
+        for value in self.centre.iter().chain(self.scale.iter()) {
+            bytes.extend_from_slice(&value.to_le_bytes());
+        }
+        let Statistics {
+            samples,
+            outliers,
+            mean,
+            median,
+            standard_deviation,
+            p95,
+            p99,
+            minimum,
+            maximum,
+            lower,
+            upper,
+        } = self.statistics;
+        for count in [samples, outliers] {
+            bytes.extend_from_slice(&count.to_le_bytes());
+        }
+        // An absent bound is stored as the infinity that it means.
+        let lowest = self.minimum.unwrap_or(f64::NEG_INFINITY);
+        let highest = self.maximum.unwrap_or(f64::INFINITY);
+        let figures = [mean, median, standard_deviation, p95, p99, minimum, maximum, lower, upper];
+        for value in figures.into_iter().chain([self.days, self.confidence, lowest, highest]) {
+            bytes.extend_from_slice(&value.to_le_bytes());
+        }
+        bytes.push(u8::from(self.ready));
+        bytes
+    }
+
+    /// Reads the stored form.
+    ///
+    /// # Errors
+    /// [`DecodeError`] when the version, the length or a value is not one that [`Profile::encode`] writes.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let (version, mut rest) = bytes.split_first().ok_or(DecodeError::Length(0))?;
+        if *version != VERSION {
+            return Err(DecodeError::Version(*version));
+        }
+        if bytes.len() != LENGTH {
+            return Err(DecodeError::Length(bytes.len()));
+        }
+        let short = DecodeError::Length(bytes.len());
+        let mut centre = Box::new([0.0; HOURS_OF_WEEK]);
+        let mut scale = Box::new([0.0; HOURS_OF_WEEK]);
+        for value in centre.iter_mut().chain(scale.iter_mut()) {
+            *value = f32::from_le_bytes(take(&mut rest).ok_or(short)?);
+        }
+        if !centre.iter().all(|value| value.is_finite()) {
+            return Err(DecodeError::Value("a centre"));
+        }
+        if !scale.iter().all(|value| value.is_finite() && *value > 0.0) {
+            return Err(DecodeError::Value("a scale"));
+        }
+        let samples = u64::from_le_bytes(take(&mut rest).ok_or(short)?);
+        let outliers = u64::from_le_bytes(take(&mut rest).ok_or(short)?);
+        let mut figures = [0.0; 13];
+        for value in &mut figures {
+            *value = f64::from_le_bytes(take(&mut rest).ok_or(short)?);
+        }
+        let [
+            mean,
+            median,
+            standard_deviation,
+            p95,
+            p99,
+            minimum,
+            maximum,
+            lower,
+            upper,
+            days,
+            confidence,
+            lowest,
+            highest,
+        ] = figures;
+        let ready = match rest {
+            [0] => false,
+            [1] => true,
+            _ => return Err(DecodeError::Value("the readiness")),
+        };
+        if !(0.0..=1.0).contains(&confidence) {
+            return Err(DecodeError::Value("the confidence"));
+        }
+        if lowest.is_nan() || highest.is_nan() || lowest > highest {
+            return Err(DecodeError::Value("a bound"));
+        }
+        let statistics = Statistics {
+            samples,
+            outliers,
+            mean,
+            median,
+            standard_deviation,
+            p95,
+            p99,
+            minimum,
+            maximum,
+            lower,
+            upper,
+        };
+        Ok(Self {
+            centre,
+            scale,
+            statistics,
+            days,
+            confidence,
+            ready,
+            minimum: lowest.is_finite().then_some(lowest),
+            maximum: highest.is_finite().then_some(highest),
+        })
+    }
+}
+
+fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
+    let (head, tail) = rest.split_first_chunk::<N>()?;
+    *rest = tail;
+    Some(*head)
+}

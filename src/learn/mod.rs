@@ -1,0 +1,111 @@
+//! Samples to profile: what is normal for one metric of one target, per hour of the week.
+//!
+//! Pure: the window's end comes with the options, so the same samples always give the same profile.
+//!
+//! Read in this order: [`calendar`](self) gives each sample its hour of the week, `grouped` keeps the values by hour,
+//! `estimate` turns them into centre and scale, `summary` into the figures that people read, `profile` is the result.
+
+mod calendar;
+mod codec;
+mod estimate;
+mod grouped;
+mod profile;
+mod summary;
+
+pub use calendar::{HOURS_OF_WEEK, hour_of_week};
+pub use codec::DecodeError;
+pub use profile::{Profile, Statistics};
+
+use calendar::HOUR_MS;
+use estimate::Estimate;
+use grouped::Grouped;
+
+/// One value of one metric at one instant.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Sample {
+    /// Milliseconds since the Unix epoch.
+    pub at: i64,
+    /// Value in the metric's unit. `NaN`, infinity and anything beyond 1e30 are passed over.
+    pub value: f32,
+}
+
+/// How to learn.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Options {
+    /// Leave samples beyond [`OUTLIER_SIGMAS`] of their hour out of the learning.
+    pub outlier_removal: bool,
+    /// Learn a daily season.
+    pub daily: bool,
+    /// Learn a weekly season: hour of the week together with `daily`, else day of the week.
+    pub weekly: bool,
+    /// Physical minimum of the metric.
+    pub minimum: Option<f64>,
+    /// Physical maximum of the metric.
+    pub maximum: Option<f64>,
+    /// Length of the window in days.
+    pub window_days: u32,
+    /// End of the window, milliseconds since the Unix epoch. Samples after it are passed over.
+    pub now: i64,
+}
+
+/// Days of data below which a profile is not ready (FEATURES B5): a weekly season was not seen once.
+pub const READY_DAYS: f64 = 7.0;
+
+/// Robust sigmas beyond which a sample is an outlier. On Gaussian noise that is one sample in 1.7 million, so that
+/// what is left out is all but never noise.
+pub const OUTLIER_SIGMAS: f64 = 5.0;
+
+/// Greatest share of a series that outliers can be. What happens more often belongs to what is normal: a batch that
+/// writes temporary files for some minutes of each hour, say. An incident of half a day in two weeks stays below it.
+pub const OUTLIER_SHARE: f64 = 0.05;
+
+/// Greatest usable amount: no quantity that can be measured comes near, and residuals stay finite in f32.
+const GREATEST: f32 = 1e30;
+
+/// Learns the profile of one series.
+///
+/// Two passes when outliers are removed: the first profile tells which samples are outliers, the second is learnt from
+/// the rest. `None` when the window holds no usable sample.
+///
+/// Confidence is the share of the window's hours that were seen, times the share of the season's groups (hours of the
+/// week, hours of the day, ...) that were seen: a group without samples is judged by its parents' band.
+pub fn learn(samples: &[Sample], options: &Options) -> Option<Profile> {
+    let window_hours = i64::from(options.window_days) * 24;
+    let begin = options.now.saturating_sub(window_hours.saturating_mul(HOUR_MS));
+    let usable = || {
+        samples
+            .iter()
+            // `NaN` compares as false.
+            .filter(move |sample| sample.at >= begin && sample.at <= options.now && sample.value.abs() <= GREATEST)
+    };
+    let mut grouped = Grouped::new(usable)?;
+    let levels = estimate::levels(options.daily, options.weekly);
+    let mut estimate = Estimate::new(&grouped, levels);
+    let mut outliers = 0;
+    if options.outlier_removal {
+        outliers = grouped.count_where(|hour, value| estimate.is_outlier(hour, value));
+        if outliers > 0 && outliers as f64 <= OUTLIER_SHARE * grouped.len() as f64 {
+            grouped.retain(|hour, value| !estimate.is_outlier(hour, value));
+            estimate = Estimate::new(&grouped, levels);
+        } else {
+            outliers = 0;
+        }
+    }
+    estimate.clamp(options.minimum, options.maximum);
+
+    let days = grouped.hours_seen() as f64 / 24.0;
+    let covered = (grouped.hours_seen() as f64 / (window_hours.max(1)) as f64).min(1.0);
+    Some(Profile {
+        statistics: summary::summarise(&grouped, &estimate, outliers as u64, options),
+        confidence: covered * estimate::groups_seen(&grouped, levels),
+        days,
+        ready: days >= READY_DAYS,
+        minimum: options.minimum,
+        maximum: options.maximum,
+        centre: Box::new(estimate.centre.map(|value| value as f32)),
+        scale: Box::new(estimate.scale.map(|value| value as f32)),
+    })
+}
+
+#[cfg(test)]
+mod tests;

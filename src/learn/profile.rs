@@ -1,0 +1,56 @@
+//! What was learnt.
+
+use super::calendar::HOURS_OF_WEEK;
+
+/// What is normal for one metric of one target.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Profile {
+    /// Centre per hour of the week, in the metric's unit.
+    pub centre: Box<[f32; HOURS_OF_WEEK]>,
+    /// Robust standard deviation per hour of the week, in the metric's unit; always greater than 0.
+    pub scale: Box<[f32; HOURS_OF_WEEK]>,
+    /// Figures over the whole window.
+    pub statistics: Statistics,
+    /// Days of data: separate hours that were seen, divided by 24.
+    pub days: f64,
+    /// How far the profile can be trusted, 0 to 1: see [`super::learn`].
+    pub confidence: f64,
+    /// Whether there is enough data to judge by: [`super::READY_DAYS`].
+    pub ready: bool,
+    /// Physical minimum: no band reaches below it.
+    pub minimum: Option<f64>,
+    /// Physical maximum: no band reaches above it.
+    pub maximum: Option<f64>,
+}
+
+/// Figures over the whole window, in the metric's unit, without outliers where they are removed.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Statistics {
+    /// Number of samples.
+    pub samples: u64,
+    /// Number of samples left out as outliers.
+    pub outliers: u64,
+    /// Arithmetic mean.
+    pub mean: f64,
+    /// Median.
+    pub median: f64,
+    /// Standard deviation.
+    pub standard_deviation: f64,
+    /// 95th percentile.
+    pub p95: f64,
+    /// 99th percentile.
+    pub p99: f64,
+    /// Smallest value.
+    pub minimum: f64,
+    /// Largest value.
+    pub maximum: f64,
+    /// Lower bound of the band of three sigma: the lowest hour's, within the physical bounds.
+    pub lower: f64,
+    /// Upper bound of the band of three sigma: the highest hour's, within the physical bounds.
+    pub upper: f64,
+}
+
+/// Keeps a value within physical bounds.
+pub(super) fn within(value: f64, minimum: Option<f64>, maximum: Option<f64>) -> f64 {
+    value.max(minimum.unwrap_or(f64::NEG_INFINITY)).min(maximum.unwrap_or(f64::INFINITY))
+}

@@ -1,0 +1,9 @@
+//! Mathematics over plain numbers: moments, order statistics, tails. Uses nothing of this crate.
+
+mod moments;
+mod order;
+mod tail;
+
+pub use moments::Moments;
+pub use order::{MAD_TO_SIGMA, MEAN_DEVIATION_TO_SIGMA, median, quantile, robust_scale};
+pub use tail::normal_tail;
