@@ -1,0 +1,28 @@
+//! The embedded history: rounds, roll-ups and profiles in one SQLite file. Format, durability and figures:
+//! `docs/history.md`.
+//!
+//! What belongs here: everything that touches the file, and CSV in and out of it. What the values mean does not.
+
+mod block;
+mod chunk;
+mod database;
+mod error;
+mod import;
+mod read;
+mod roll_up;
+mod rounding;
+mod sample;
+mod store;
+#[cfg(test)]
+mod tests;
+pub mod transfer;
+mod upkeep;
+mod write;
+
+pub use error::{Health, HistoryError};
+pub use import::Imported;
+pub use roll_up::RollUp;
+pub use rounding::{EXACT_WHOLE, SIGNIFICANT_DIGITS, round_value};
+pub use sample::Sample;
+pub use store::{Store, TargetSeries};
+pub use upkeep::{ROLL_UP_DAYS, Size};
