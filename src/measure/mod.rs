@@ -3,8 +3,26 @@
 //!
 //! A metric is one file here and one line in [`BUILT_IN`].
 
+mod cache_hit_rate;
+mod connection_count;
+mod connection_usage;
+mod dead_tuples;
+mod disk_io;
+mod disk_usage;
+mod error_rate;
+mod lock_waits;
+pub mod log_normal;
 mod observation;
+mod oldest_transaction;
+mod replication_lag;
+mod response_time;
+mod response_time_p95;
 mod round;
+mod temp_files;
+#[cfg(test)]
+mod testing;
+mod throughput;
+mod transaction_id_age;
 
 pub use observation::{
     Activity, DatabaseCounters, Identity, Interval, Observation, Role, StatementInterval, Storage, Unavailable,
@@ -44,9 +62,50 @@ pub struct Metric {
 }
 
 /// The built-in metrics. A Baseline's own metrics follow them in every round, in the order of its spec.
-pub const BUILT_IN: &[Metric] = &[];
+pub const BUILT_IN: &[Metric] = &[
+    response_time::METRIC,
+    response_time_p95::METRIC,
+    throughput::METRIC,
+    error_rate::METRIC,
+    connection_count::METRIC,
+    connection_usage::METRIC,
+    lock_waits::METRIC,
+    cache_hit_rate::METRIC,
+    disk_io::METRIC,
+    disk_usage::METRIC,
+    temp_files::METRIC,
+    dead_tuples::METRIC,
+    transaction_id_age::METRIC,
+    replication_lag::METRIC,
+    oldest_transaction::METRIC,
+];
 
 /// Index of a built-in metric in [`BUILT_IN`] and so in every round.
 pub fn built_in(name: &str) -> Option<usize> {
     BUILT_IN.iter().position(|metric| metric.name == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_shares_exist() {
+        for (index, metric) in BUILT_IN.iter().enumerate() {
+            assert_eq!(built_in(metric.name), Some(index), "{}", metric.name);
+            if let Some(share) = metric.share {
+                let share = built_in(share).map(|index| BUILT_IN[index].unit);
+                assert_eq!(share, Some("%"), "{}", metric.name);
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_observed_gives_no_value_at_all() {
+        let current = Observation::default();
+        let interval = testing::interval(None, &current, None);
+        for metric in BUILT_IN {
+            assert_eq!((metric.value)(&interval), None, "{}", metric.name);
+        }
+    }
 }

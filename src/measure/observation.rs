@@ -37,6 +37,10 @@ pub struct DatabaseCounters {
     pub tup_fetched: i64,
     pub temp_bytes: i64,
     pub deadlocks: i64,
+    /// `stats_reset` in microseconds since the Unix epoch; `None` when never reset, and after a crash.
+    pub stats_reset: Option<i64>,
+    /// `block_size` of the server in bytes.
+    pub block_bytes: i64,
 }
 
 /// Sessions, from `pg_stat_activity` and `pg_locks`.
@@ -44,8 +48,11 @@ pub struct DatabaseCounters {
 pub struct Activity {
     /// Client sessions of the whole server.
     pub connections: i64,
-    /// The tightest limit that applies, less reserved slots.
+    /// The tightest limit, which is the one with the largest share in use: the server's `max_connections` less its
+    /// reserved slots, the database's, or that of a role with sessions.
     pub connection_limit: i64,
+    /// Client sessions that count against that limit.
+    pub limited_connections: i64,
     /// Active client sessions.
     pub active: i64,
     /// Sessions that wait for a lock.
@@ -61,15 +68,16 @@ pub struct Storage {
     pub database_bytes: i64,
     /// Size of the write-ahead log in bytes, where the role may see it.
     pub wal_bytes: Option<i64>,
-    /// Dead row versions of all tables.
-    pub dead_tuples: i64,
+    /// Dead row versions of all tables; `None` after a reset of the statistics, until they are rebuilt.
+    pub dead_tuples: Option<i64>,
     /// Live row versions of all tables.
     pub live_tuples: i64,
     /// `age(datfrozenxid)`.
     pub transaction_id_age: i64,
 }
 
-/// Growth of the statements' counters over one interval; evicted and new entries are left out.
+/// Growth of the statements' counters over one interval. An entry that vanished has no value; a new one counts from
+/// zero, because everything it counts happened within the interval.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct StatementInterval {
     /// Executions.
@@ -117,6 +125,24 @@ pub struct Interval<'a> {
     pub previous: Option<&'a Observation>,
     /// The present look.
     pub current: &'a Observation,
+    /// Seconds between the two looks by a clock that never jumps; 0 when there is no earlier one.
+    pub elapsed_seconds: f64,
     /// Growth of the statements' counters; `None` between the rounds that read them.
     pub statements: Option<StatementInterval>,
+}
+
+impl Interval<'_> {
+    /// Growth of a counter of the database. `None` when either end is missing, and when the counter fell: a counter
+    /// that fell was reset, and nothing is known about the interval.
+    pub fn growth(&self, counter: fn(&DatabaseCounters) -> i64) -> Option<f64> {
+        let earlier = counter(self.previous?.database.as_ref()?);
+        let later = counter(self.current.database.as_ref()?);
+        (later >= earlier).then(|| (later - earlier) as f64)
+    }
+
+    /// Growth of a counter of the database per second.
+    pub fn per_second(&self, counter: fn(&DatabaseCounters) -> i64) -> Option<f64> {
+        let growth = self.growth(counter)?;
+        (self.elapsed_seconds > 0.0).then(|| growth / self.elapsed_seconds)
+    }
 }

@@ -1,0 +1,391 @@
+//! The task of one target: connects, looks each interval, reports, and connects again when the connection is lost.
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use futures::future::BoxFuture;
+use sqlx::PgConnection;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::backoff::{Backoff, chance};
+use super::reset;
+use super::session::{Look, Session};
+use crate::api::CustomMetric;
+use crate::database::postgresql::statements::{StatementFigures, StatementHistory};
+use crate::database::postgresql::{DatabaseError, Endpoint, observe};
+use crate::measure::{ABSENT, BUILT_IN, Identity, Interval, Observation, Role, Round, TargetKey, Unavailable};
+
+/// How long work over the kept connection may hold the rounds up.
+const WORK_LIMIT: Duration = Duration::from_secs(30);
+
+/// What a collector looks at, and how often.
+#[derive(Clone, Debug)]
+pub struct CollectorConfig {
+    /// Dense index of the target, given by the engine.
+    pub target_index: usize,
+    /// Name of the target.
+    pub key: TargetKey,
+    /// Where the database is and who connects.
+    pub endpoint: Endpoint,
+    /// Time between two rounds.
+    pub interval: Duration,
+    /// Time between two rounds over statements, tables and sizes too.
+    pub statements_interval: Duration,
+    /// The Baseline's own metrics.
+    pub custom: Vec<CustomMetric>,
+}
+
+/// What a collector has to say. All but rounds are sent on change only.
+#[derive(Clone, Debug)]
+pub enum Report {
+    /// The values of one instant. While there is no connection they come at each interval too, all absent.
+    Round {
+        /// The values.
+        round: Round,
+        /// Role of the server, as last seen.
+        role: Role,
+        /// When the round was complete, by a clock that never jumps.
+        received: Instant,
+    },
+    /// A server answers, or another one than before.
+    Connected {
+        /// Which.
+        identity: Identity,
+        /// Its version for people, such as `15.18`.
+        version: String,
+    },
+    /// No server answers as it should; sent once per class of error until there is a connection again.
+    Failed(DatabaseError),
+    /// What cannot be read, and what would help; all there is of it. Empty: everything can be read.
+    Unavailable(Vec<Unavailable>),
+    /// Counters began anew, so that the interval has no rates; the text says why.
+    Reset(String),
+}
+
+type Access<'a> = Result<(&'a mut PgConnection, &'a StatementHistory), DatabaseError>;
+type Work = Box<dyn for<'a> FnOnce(Access<'a>) -> BoxFuture<'a, ()> + Send>;
+
+enum Command {
+    Work(Work),
+    Since { since_ms: i64, query_ids: Vec<i64>, reply: oneshot::Sender<Option<StatementFigures>> },
+}
+
+/// Speaks to a running collector. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct CollectorHandle {
+    commands: mpsc::Sender<Command>,
+    identity: watch::Receiver<Option<Identity>>,
+}
+
+impl CollectorHandle {
+    /// Runs `work` over the kept connection between two rounds. The session is read-only, with the limits of
+    /// [`crate::database::postgresql::connect::connect`]; settings and transactions that the work leaves are undone.
+    ///
+    /// # Errors
+    /// The work's own; that of the last attempt to connect while there is no connection; a timeout after 30 s.
+    pub async fn with_connection<T, F>(&self, work: F) -> Result<T, DatabaseError>
+    where
+        T: Send + 'static,
+        F: for<'c> FnOnce(&'c mut PgConnection, &'c StatementHistory) -> BoxFuture<'c, Result<T, DatabaseError>>
+            + Send
+            + 'static,
+    {
+        let (reply, answer) = oneshot::channel();
+        let work = boxed(move |access: Access<'_>| {
+            let work = access.map(|(connection, history)| work(connection, history));
+            Box::pin(async move {
+                let done = match work {
+                    Ok(work) => work.await,
+                    Err(error) => Err(error),
+                };
+                // Whoever asked may have gone away.
+                let _ = reply.send(done);
+            })
+        });
+        if self.commands.send(Command::Work(work)).await.is_err() {
+            return Err(DatabaseError::Unreachable("the collector has ended".into()));
+        }
+        let gave_up = || DatabaseError::Timeout(format!("not done within {} s", WORK_LIMIT.as_secs()));
+        answer.await.unwrap_or_else(|_| Err(gave_up()))
+    }
+
+    /// What these statements did together since `since_ms` (ms since the Unix epoch): see [`StatementHistory::since`].
+    pub async fn statements_since(&self, since_ms: i64, query_ids: &[i64]) -> Option<StatementFigures> {
+        let (reply, answer) = oneshot::channel();
+        let command = Command::Since { since_ms, query_ids: query_ids.to_vec(), reply };
+        self.commands.send(command).await.ok()?;
+        answer.await.ok().flatten()
+    }
+
+    /// Which server answers; `None` while there is no connection.
+    pub fn identity(&self) -> Option<Identity> {
+        self.identity.borrow().clone()
+    }
+}
+
+/// Lets the compiler see that the closure works for every lifetime.
+fn boxed<F>(work: F) -> Work
+where
+    F: for<'a> FnOnce(Access<'a>) -> BoxFuture<'a, ()> + Send + 'static,
+{
+    Box::new(work)
+}
+
+/// Starts a collector. It ends when `cancel` is cancelled or nobody receives its reports any more.
+pub fn spawn(
+    config: CollectorConfig,
+    reports: mpsc::Sender<(usize, Report)>,
+    cancel: CancellationToken,
+) -> CollectorHandle {
+    let (commands, inbox) = mpsc::channel(8);
+    let (identity, identity_seen) = watch::channel(None);
+    let now = Instant::now();
+    let collector = Collector {
+        config,
+        reports,
+        inbox,
+        identity,
+        began: now,
+        next_round: now,
+        next_dear: now,
+        last: None,
+        comparable: false,
+        history: StatementHistory::default(),
+        reported_unavailable: None,
+        failure: None,
+    };
+    tokio::spawn(async move {
+        // Dropping the task wherever it waits is safe: it holds nothing but a connection.
+        let _ = cancel.run_until_cancelled_owned(collector.run()).await;
+    });
+    CollectorHandle { commands, identity: identity_seen }
+}
+
+/// Nobody listens any more.
+struct Unheard;
+
+struct Collector {
+    config: CollectorConfig,
+    reports: mpsc::Sender<(usize, Report)>,
+    inbox: mpsc::Receiver<Command>,
+    identity: watch::Sender<Option<Identity>>,
+    began: Instant,
+    next_round: Instant,
+    next_dear: Instant,
+    last: Option<(Observation, Instant)>,
+    /// Whether the next look may be compared with the last: not across connections, between which anything may have
+    /// happened.
+    comparable: bool,
+    history: StatementHistory,
+    reported_unavailable: Option<Vec<Unavailable>>,
+    failure: Option<DatabaseError>,
+}
+
+enum Ended {
+    Lost(DatabaseError),
+    Unheard,
+}
+
+impl From<Unheard> for Ended {
+    fn from(_: Unheard) -> Self {
+        Self::Unheard
+    }
+}
+
+impl From<DatabaseError> for Ended {
+    fn from(error: DatabaseError) -> Self {
+        Self::Lost(error)
+    }
+}
+
+impl Collector {
+    async fn run(mut self) {
+        let mut backoff = Backoff::new(self.config.interval);
+        loop {
+            let ended = match Session::open(&self.config.endpoint).await {
+                Ok(session) => self.serve(session, &mut backoff).await,
+                Err(error) => Ended::Lost(error),
+            };
+            self.identity.send_replace(None);
+            self.comparable = false;
+            let Ended::Lost(error) = ended else { return };
+            let known = self.failure.as_ref().is_some_and(|failure| failure.class() == error.class());
+            self.failure = Some(error.clone());
+            if !known && self.report(Report::Failed(error)).await.is_err() {
+                return;
+            }
+            let until = Instant::now() + backoff.wait(chance());
+            if self.wait_unconnected(until).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Looks each interval until the connection is lost.
+    async fn serve(&mut self, mut session: Session, backoff: &mut Backoff) -> Ended {
+        // What the first look shows is compared with nothing, and is wanted in full at once.
+        self.next_round = Instant::now();
+        self.next_dear = self.next_round;
+        loop {
+            let step = tokio::select! {
+                () = tokio::time::sleep_until(self.next_round.into()) => self.round(&mut session).await,
+                command = self.inbox.recv() => match command {
+                    Some(command) => self.obey(command, &mut session).await.map_err(Ended::from),
+                    // No handle is left; rounds go on.
+                    None => {
+                        tokio::time::sleep_until(self.next_round.into()).await;
+                        self.round(&mut session).await
+                    }
+                },
+            };
+            match step {
+                Ok(()) => backoff.reset(),
+                Err(Ended::Lost(error)) => return Ended::Lost(error),
+                Err(Ended::Unheard) => {
+                    session.close().await;
+                    return Ended::Unheard;
+                }
+            }
+        }
+    }
+
+    async fn round(&mut self, session: &mut Session) -> Result<(), Ended> {
+        let now = Instant::now();
+        // Half an interval of tolerance, so that a dear round is not put off by a whole interval for a millisecond.
+        let dear = now + self.config.interval / 2 >= self.next_dear;
+        if dear {
+            self.next_dear = now + self.config.statements_interval;
+        }
+        self.schedule();
+        let at = epoch_ms();
+        let look = session.look(dear, &self.config.custom, &mut self.history, at, self.began).await?;
+        self.announce(session).await?;
+        if self.reported_unavailable.as_ref() != Some(&look.observation.unavailable) {
+            let unavailable = look.observation.unavailable.clone();
+            self.reported_unavailable = Some(unavailable.clone());
+            self.report(Report::Unavailable(unavailable)).await?;
+        }
+        let round = self.compare(look).await?;
+        let role = session.identity.role;
+        self.report(Report::Round { round, role, received: Instant::now() }).await?;
+        Ok(())
+    }
+
+    /// Says who answers, when that is news.
+    async fn announce(&mut self, session: &Session) -> Result<(), Unheard> {
+        let identity = session.identity.clone();
+        if self.identity.borrow().as_ref() == Some(&identity) {
+            return Ok(());
+        }
+        self.failure = None;
+        self.identity.send_replace(Some(identity.clone()));
+        self.report(Report::Connected { identity, version: session.version.clone() }).await
+    }
+
+    /// The values of a look, against the last one.
+    async fn compare(&mut self, look: Look) -> Result<Round, Unheard> {
+        let Look { observation, taken, statements } = look;
+        if let Some((last, _)) = &self.last {
+            let other_server = reset::of_server(&last.identity, &observation.identity).is_some();
+            let reason = reset::between(last, &observation);
+            if other_server {
+                self.history.clear();
+            }
+            if let Some(reason) = reason {
+                self.comparable = false;
+                self.report(Report::Reset(reason)).await?;
+            }
+        }
+        let mut grown = None;
+        if let Some(snapshot) = statements {
+            if self.history.was_reset(&snapshot) {
+                self.report(Report::Reset("the statements' statistics were reset".into())).await?;
+            }
+            grown = self.history.push(snapshot);
+        }
+        let last = self.last.as_ref().filter(|_| self.comparable);
+        let interval = Interval {
+            previous: last.map(|(observation, _)| observation),
+            current: &observation,
+            elapsed_seconds: last.map_or(0.0, |(_, earlier)| (taken - *earlier).as_secs_f64()),
+            statements: grown,
+        };
+        let built_in = BUILT_IN.iter().map(|metric| (metric.value)(&interval));
+        let values = built_in.chain(observation.custom.iter().copied());
+        let values = values.map(|value| value.map_or(ABSENT, |value| value as f32)).collect();
+        let round = Round { target: self.config.target_index, at: observation.at, values };
+        self.last = Some((observation, taken));
+        self.comparable = true;
+        Ok(round)
+    }
+
+    async fn obey(&mut self, command: Command, session: &mut Session) -> Result<(), DatabaseError> {
+        let work = match command {
+            Command::Work(work) => work,
+            since => {
+                self.answer_since(since);
+                return Ok(());
+            }
+        };
+        let done = tokio::time::timeout(WORK_LIMIT, work(Ok((&mut session.connection, &self.history)))).await;
+        if done.is_err() {
+            // Its answer may still be on the wire; only a new connection is clean.
+            return Err(DatabaseError::Unreachable(format!("work not done within {} s", WORK_LIMIT.as_secs())));
+        }
+        observe::answer(sqlx::raw_sql("rollback; reset all").execute(&mut session.connection)).await?;
+        Ok(())
+    }
+
+    fn answer_since(&self, command: Command) {
+        if let Command::Since { since_ms, query_ids, reply } = command {
+            // Whoever asked may have gone away.
+            let _ = reply.send(self.history.since(since_ms, &query_ids));
+        }
+    }
+
+    /// Waits to connect again; meanwhile rounds are absent and work is refused.
+    async fn wait_unconnected(&mut self, until: Instant) -> Result<(), Unheard> {
+        loop {
+            if self.next_round <= Instant::now() {
+                self.schedule();
+                let values = vec![ABSENT; BUILT_IN.len() + self.config.custom.len()];
+                let round = Round { target: self.config.target_index, at: epoch_ms(), values };
+                let role = self.last.as_ref().map(|(last, _)| last.identity.role).unwrap_or_default();
+                self.report(Report::Round { round, role, received: Instant::now() }).await?;
+            }
+            let wake = until.min(self.next_round);
+            tokio::select! {
+                () = tokio::time::sleep_until(wake.into()) => {
+                    if wake == until {
+                        return Ok(());
+                    }
+                }
+                Some(command) = self.inbox.recv() => match command {
+                    Command::Work(work) => {
+                        let error = self.failure.clone().unwrap_or_else(|| DatabaseError::Unreachable("no connection".into()));
+                        work(Err(error)).await;
+                    }
+                    since => self.answer_since(since),
+                },
+            }
+        }
+    }
+
+    /// The next round is an interval after this one was due; what was missed is left out.
+    fn schedule(&mut self) {
+        let now = Instant::now();
+        self.next_round += self.config.interval;
+        if self.next_round <= now {
+            self.next_round = now + self.config.interval;
+        }
+    }
+
+    async fn report(&self, report: Report) -> Result<(), Unheard> {
+        self.reports.send((self.config.target_index, report)).await.map_err(|_| Unheard)
+    }
+}
+
+/// Milliseconds since the Unix epoch.
+pub(super) fn epoch_ms() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_millis() as i64)
+}

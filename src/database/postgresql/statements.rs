@@ -1,0 +1,282 @@
+//! What statements did over time: growth between two readings of `pg_stat_statements`, and a history of it that
+//! reaches back two hours with sixteen marks, dense near the present.
+
+use std::collections::{HashMap, VecDeque};
+
+use crate::measure::StatementInterval;
+use crate::measure::log_normal::{self, Moments};
+
+/// Marks that are kept.
+const MARKS: usize = 16;
+/// How far back a mark may lie, in seconds.
+const REACH_SECONDS: f64 = 7_200.0;
+
+/// An entry of `pg_stat_statements` in one database.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub struct Key {
+    /// Oid of the role.
+    pub user: i64,
+    /// `queryid`.
+    pub query_id: i64,
+    /// Whether a client sent it, rather than a function.
+    pub toplevel: bool,
+}
+
+/// Counters of an entry since its creation.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Counters {
+    calls: f64,
+    rows: f64,
+    total_ms: f64,
+    /// Sum of the squared times: unlike the standard deviation it can be subtracted.
+    squares: f64,
+}
+
+impl Counters {
+    /// From the view's columns; times in ms.
+    pub fn new(calls: i64, rows: i64, total_ms: f64, deviation_ms: f64) -> Self {
+        let calls = calls as f64;
+        let mean = if calls > 0.0 { total_ms / calls } else { 0.0 };
+        let squares = calls * (deviation_ms * deviation_ms + mean * mean);
+        Self { calls, rows: rows as f64, total_ms, squares }
+    }
+
+    /// Growth since `earlier`. When anything fell, the entry was evicted or reset and counts from zero.
+    fn since(self, earlier: Option<Self>) -> Self {
+        match earlier {
+            Some(earlier)
+                if self.calls >= earlier.calls && self.rows >= earlier.rows && self.total_ms >= earlier.total_ms =>
+            {
+                Self {
+                    calls: self.calls - earlier.calls,
+                    rows: self.rows - earlier.rows,
+                    total_ms: self.total_ms - earlier.total_ms,
+                    squares: (self.squares - earlier.squares).max(0.0),
+                }
+            }
+            _ => self,
+        }
+    }
+
+    fn add(&mut self, other: Self) {
+        self.calls += other.calls;
+        self.rows += other.rows;
+        self.total_ms += other.total_ms;
+    }
+
+    fn moments(self) -> Moments {
+        let mean = self.total_ms / self.calls;
+        // The difference of two large sums may come out below zero.
+        let variance = (self.squares / self.calls - mean * mean).max(0.0);
+        Moments { calls: self.calls, mean, deviation: variance.sqrt() }
+    }
+}
+
+/// One reading of all entries.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    at: i64,
+    seconds: f64,
+    stats_reset: Option<i64>,
+    entries: HashMap<Key, Counters>,
+}
+
+impl Snapshot {
+    /// An empty reading at `at` (ms since the Unix epoch), `seconds` by a clock that never jumps. `stats_reset` is that
+    /// of `pg_stat_statements_info` in microseconds since the Unix epoch, where there is one.
+    pub fn new(at: i64, seconds: f64, stats_reset: Option<i64>) -> Self {
+        Self { at, seconds, stats_reset, entries: HashMap::new() }
+    }
+
+    /// Adds an entry.
+    pub fn insert(&mut self, key: Key, counters: Counters) {
+        self.entries.insert(key, counters);
+    }
+}
+
+/// Growth of one statement since an onset, against what it did before.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct StatementGrowth {
+    /// `queryid`.
+    pub query_id: i64,
+    /// Executions seen before the onset.
+    pub calls_before: f64,
+    /// Mean execution time in ms before the onset; `None` when none was seen.
+    pub mean_before_ms: Option<f64>,
+    /// Executions since the onset.
+    pub calls: f64,
+    /// Mean execution time in ms since the onset.
+    pub mean_ms: f64,
+    /// Executions per second since the onset.
+    pub calls_per_second: f64,
+    /// Rows that an execution returned or changed, on average.
+    pub rows_per_call: f64,
+    /// Execution time in ms since the onset, of all executions.
+    pub total_ms: f64,
+}
+
+/// What some statements did together over a time.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct StatementFigures {
+    /// Executions.
+    pub calls: f64,
+    /// Mean execution time in ms; 0 without executions.
+    pub mean_ms: f64,
+}
+
+/// Totals of every statement at one instant, since the history began.
+#[derive(Clone, Debug)]
+struct Mark {
+    at: i64,
+    seconds: f64,
+    totals: HashMap<i64, Counters>,
+}
+
+/// What the statements of one database did lately.
+#[derive(Clone, Debug, Default)]
+pub struct StatementHistory {
+    last: Option<Snapshot>,
+    totals: HashMap<i64, Counters>,
+    marks: VecDeque<Mark>,
+    touches_rows: HashMap<i64, bool>,
+}
+
+impl StatementHistory {
+    /// Statements of a reading whose text is not known yet.
+    pub fn unknown(&self, snapshot: &Snapshot) -> Vec<i64> {
+        let ids = snapshot.entries.keys().map(|key| key.query_id);
+        let mut unknown: Vec<i64> = ids.filter(|query_id| !self.touches_rows.contains_key(query_id)).collect();
+        unknown.sort_unstable();
+        unknown.dedup();
+        unknown
+    }
+
+    /// Remembers whether a statement reads or writes rows; those that do not are left out of everything.
+    pub fn classify(&mut self, query_id: i64, touches_rows: bool) {
+        self.touches_rows.insert(query_id, touches_rows);
+    }
+
+    /// Whether the server's figures were reset between the last reading and this one.
+    pub fn was_reset(&self, snapshot: &Snapshot) -> bool {
+        self.last.as_ref().is_some_and(|last| last.stats_reset != snapshot.stats_reset)
+    }
+
+    /// Forgets all figures, because those of the server begin anew or it is another one.
+    pub fn clear(&mut self) {
+        self.last = None;
+        self.totals.clear();
+        self.marks.clear();
+    }
+
+    /// Takes a reading in. The growth since the last one, over the statements that clients sent; `None` for the first.
+    pub fn push(&mut self, snapshot: Snapshot) -> Option<StatementInterval> {
+        if self.was_reset(&snapshot) {
+            self.clear();
+        }
+        let interval = self.last.take().map(|last| self.grow(&last, &snapshot));
+        if self.touches_rows.len() > 2 * snapshot.entries.len() + 1_000 {
+            let present: std::collections::HashSet<i64> = snapshot.entries.keys().map(|key| key.query_id).collect();
+            self.touches_rows.retain(|query_id, _| present.contains(query_id));
+        }
+        self.mark(snapshot.at, snapshot.seconds);
+        self.last = Some(snapshot);
+        interval
+    }
+
+    fn grow(&mut self, last: &Snapshot, snapshot: &Snapshot) -> StatementInterval {
+        let mut interval = StatementInterval::default();
+        let mut moments = Vec::new();
+        for (key, counters) in &snapshot.entries {
+            let growth = counters.since(last.entries.get(key).copied());
+            if growth.calls <= 0.0 || !self.touches_rows.get(&key.query_id).copied().unwrap_or(false) {
+                continue;
+            }
+            self.totals.entry(key.query_id).or_default().add(growth);
+            // What a function ran is in the time of the statement that called it.
+            if key.toplevel {
+                interval.calls += growth.calls;
+                interval.total_ms += growth.total_ms;
+                moments.push(growth.moments());
+            }
+        }
+        interval.p95_ms = log_normal::quantile(&moments, 0.95);
+        interval
+    }
+
+    fn mark(&mut self, at: i64, seconds: f64) {
+        self.marks.push_back(Mark { at, seconds, totals: self.totals.clone() });
+        while self.marks.len() > 2 && seconds - self.marks[1].seconds > REACH_SECONDS {
+            self.marks.pop_front();
+        }
+        if self.marks.len() > MARKS {
+            // The mark that is missed least: the smallest gap in proportion to its age.
+            let gap = |index: usize| {
+                let age = seconds - self.marks[index].seconds;
+                (self.marks[index + 1].seconds - self.marks[index - 1].seconds) / age.max(f64::MIN_POSITIVE)
+            };
+            let least = (1..self.marks.len() - 1).min_by(|&left, &right| gap(left).total_cmp(&gap(right)));
+            if let Some(least) = least {
+                self.marks.remove(least);
+            }
+        }
+        // What stopped running before the oldest mark cannot grow between any two marks.
+        if let Some(oldest) = self.marks.front() {
+            self.totals.retain(|query_id, totals| oldest.totals.get(query_id) != Some(totals));
+            for mark in &mut self.marks {
+                mark.totals.retain(|query_id, _| self.totals.contains_key(query_id));
+            }
+        }
+    }
+
+    /// Growth of every statement since `onset_ms` (ms since the Unix epoch), the most time-consuming first. It is
+    /// counted from the last reading before the onset: the value at the onset already speaks of the time after that.
+    pub fn growth(&self, onset_ms: i64) -> Vec<StatementGrowth> {
+        let (Some(oldest), Some(newest)) = (self.marks.front(), self.marks.back()) else {
+            return Vec::new();
+        };
+        let base = self.marks.iter().rev().find(|mark| mark.at < onset_ms).unwrap_or(oldest);
+        let elapsed = newest.seconds - base.seconds;
+        let mut grown: Vec<StatementGrowth> = newest
+            .totals
+            .iter()
+            .filter_map(|(query_id, totals)| {
+                let before = base.totals.get(query_id).copied().unwrap_or_default();
+                let began = oldest.totals.get(query_id).copied().unwrap_or_default();
+                let (after, before) = (totals.since(Some(before)), before.since(Some(began)));
+                (after.calls > 0.0).then(|| StatementGrowth {
+                    query_id: *query_id,
+                    calls_before: before.calls,
+                    mean_before_ms: (before.calls > 0.0).then(|| before.total_ms / before.calls),
+                    calls: after.calls,
+                    mean_ms: after.total_ms / after.calls,
+                    calls_per_second: if elapsed > 0.0 { after.calls / elapsed } else { 0.0 },
+                    rows_per_call: after.rows / after.calls,
+                    total_ms: after.total_ms,
+                })
+            })
+            .collect();
+        grown.sort_by(|left, right| right.total_ms.total_cmp(&left.total_ms));
+        grown
+    }
+
+    /// What these statements did together since `since_ms` (ms since the Unix epoch), counted from the first reading at
+    /// or after it, so that nothing from before is in it. `None` until a second reading has followed.
+    pub fn since(&self, since_ms: i64, query_ids: &[i64]) -> Option<StatementFigures> {
+        let newest = self.marks.back()?;
+        let base = self.marks.iter().find(|mark| mark.at >= since_ms)?;
+        if newest.seconds <= base.seconds {
+            return None;
+        }
+        let mut sum = Counters::default();
+        for query_id in query_ids {
+            let began = base.totals.get(query_id).copied().unwrap_or_default();
+            sum.add(newest.totals.get(query_id).copied().unwrap_or_default().since(Some(began)));
+        }
+        let mean_ms = if sum.calls > 0.0 { sum.total_ms / sum.calls } else { 0.0 };
+        Some(StatementFigures { calls: sum.calls, mean_ms })
+    }
+}
+
+#[cfg(test)]
+#[path = "statements_tests.rs"]
+mod tests;

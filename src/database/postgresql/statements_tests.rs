@@ -1,0 +1,172 @@
+//! Tests of the statements' history.
+
+use super::*;
+
+fn key(query_id: i64) -> Key {
+    Key { user: 10, query_id, toplevel: true }
+}
+
+/// A reading at a second, of statements `(query id, calls, total ms)`.
+fn reading(second: i64, entries: &[(i64, i64, f64)]) -> Snapshot {
+    let mut snapshot = Snapshot::new(second * 1_000, second as f64, Some(1));
+    for &(query_id, calls, total_ms) in entries {
+        snapshot.insert(key(query_id), Counters::new(calls, calls * 2, total_ms, 0.0));
+    }
+    snapshot
+}
+
+fn history() -> StatementHistory {
+    let mut history = StatementHistory::default();
+    history.classify(1, true);
+    history.classify(2, true);
+    history.classify(9, false);
+    history
+}
+
+#[test]
+fn the_first_reading_is_an_origin() {
+    assert_eq!(history().push(reading(0, &[(1, 10, 100.0)])), None);
+}
+
+#[test]
+fn growth_is_summed_over_the_statements_that_touch_rows() {
+    let mut history = history();
+    history.push(reading(0, &[(1, 10, 100.0), (2, 1, 1.0), (9, 1, 1.0)]));
+    let interval = history.push(reading(60, &[(1, 20, 120.0), (2, 11, 31.0), (9, 2, 600_000.0)])).unwrap();
+    assert_eq!((interval.calls, interval.total_ms), (20.0, 50.0));
+    assert!((interval.p95_ms.unwrap() - 3.0).abs() < 1e-3);
+}
+
+#[test]
+fn an_unknown_statement_is_left_out_until_its_text_was_read() {
+    let mut history = history();
+    history.push(reading(0, &[]));
+    let next = reading(60, &[(3, 5, 5.0)]);
+    assert_eq!(history.unknown(&next), [3]);
+    assert_eq!(history.push(next).unwrap().calls, 0.0);
+    history.classify(3, true);
+    assert_eq!(history.push(reading(120, &[(3, 7, 9.0)])).unwrap().total_ms, 4.0);
+}
+
+#[test]
+fn an_entry_that_fell_was_evicted_and_counts_from_zero() {
+    let mut history = history();
+    history.push(reading(0, &[(1, 1_000, 1_000.0)]));
+    // More calls than before, but less time: any column that fell tells.
+    let interval = history.push(reading(60, &[(1, 1_500, 750.0)])).unwrap();
+    assert_eq!((interval.calls, interval.total_ms), (1_500.0, 750.0));
+}
+
+#[test]
+fn an_entry_that_vanished_has_no_value_and_one_that_came_counts_from_zero() {
+    let mut history = history();
+    history.push(reading(0, &[(1, 10, 10.0)]));
+    let interval = history.push(reading(60, &[(2, 4, 8.0)])).unwrap();
+    assert_eq!((interval.calls, interval.total_ms), (4.0, 8.0));
+}
+
+#[test]
+fn a_reset_gives_no_growth_and_forgets_what_was() {
+    let mut history = history();
+    history.push(reading(0, &[(1, 10, 10.0)]));
+    history.push(reading(60, &[(1, 20, 20.0)]));
+    let mut after = reading(120, &[(1, 500, 5_000.0)]);
+    after.stats_reset = Some(2);
+    assert!(history.was_reset(&after));
+    assert_eq!(history.push(after), None);
+    assert_eq!(history.growth(0), []);
+    assert_eq!(history.since(0, &[1]), None);
+}
+
+#[test]
+fn what_functions_run_is_not_counted_twice() {
+    let mut history = history();
+    history.push(reading(0, &[]));
+    let mut next = reading(60, &[(1, 1, 100.0)]);
+    next.insert(Key { toplevel: false, ..key(2) }, Counters::new(10, 10, 90.0, 0.0));
+    assert_eq!(history.push(next).unwrap().total_ms, 100.0);
+    assert_eq!(history.growth(30_000).len(), 2);
+}
+
+#[test]
+fn the_deviation_over_an_interval_follows_from_sums_of_squares() {
+    // Ten executions of 1 ms, then ten of 3 ms: over the interval all took 3 ms, whatever the lifetime's deviation.
+    let before = Counters::new(10, 0, 10.0, 0.0);
+    let after = Counters::new(20, 0, 40.0, 1.0);
+    let moments = after.since(Some(before)).moments();
+    assert!((moments.mean - 3.0).abs() < 1e-9 && moments.deviation < 1e-6, "{moments:?}");
+}
+
+#[test]
+fn growth_since_an_onset_is_set_against_what_was_before() {
+    let mut history = history();
+    for (second, calls, total) in
+        [(0, 0, 0.0), (60, 60, 60.0), (120, 120, 120.0), (180, 180, 1_920.0), (240, 240, 3_720.0)]
+    {
+        history.push(reading(second, &[(1, calls, total), (2, calls, total / 1_000.0)]));
+    }
+    // The value at 180 s, over 120 to 180 s, was the first that was too high.
+    let growth = history.growth(180_000);
+    assert_eq!(growth.len(), 2);
+    assert_eq!(
+        growth[0],
+        StatementGrowth {
+            query_id: 1,
+            calls_before: 120.0,
+            mean_before_ms: Some(1.0),
+            calls: 120.0,
+            mean_ms: 30.0,
+            calls_per_second: 1.0,
+            rows_per_call: 2.0,
+            total_ms: 3_600.0,
+        }
+    );
+    assert_eq!(growth[1].query_id, 2);
+}
+
+#[test]
+fn an_onset_before_the_history_has_nothing_before_it() {
+    let mut history = history();
+    history.push(reading(0, &[(1, 1, 1.0)]));
+    history.push(reading(60, &[(1, 2, 3.0)]));
+    let growth = history.growth(-5_000);
+    assert_eq!((growth[0].mean_before_ms, growth[0].mean_ms), (None, 2.0));
+    assert_eq!(StatementHistory::default().growth(0), []);
+}
+
+#[test]
+fn figures_since_a_change_hold_nothing_from_before_it() {
+    let mut history = history();
+    history.push(reading(0, &[(1, 0, 0.0)]));
+    history.push(reading(60, &[(1, 60, 6_000.0)]));
+    // Changed at 70 s; the reading at 120 s still has ten seconds of before.
+    history.push(reading(120, &[(1, 120, 7_000.0)]));
+    assert_eq!(history.since(70_000, &[1]), None);
+    history.push(reading(180, &[(1, 180, 7_060.0)]));
+    assert_eq!(history.since(70_000, &[1]), Some(StatementFigures { calls: 60.0, mean_ms: 1.0 }));
+    assert_eq!(history.since(70_000, &[7]), Some(StatementFigures { calls: 0.0, mean_ms: 0.0 }));
+}
+
+#[test]
+fn sixteen_marks_reach_back_two_hours_and_are_dense_near_the_present() {
+    let mut history = history();
+    for second in 0..10_000 {
+        history.push(reading(second, &[(1, second, second as f64)]));
+    }
+    assert_eq!(history.marks.len(), MARKS);
+    let ages: Vec<f64> = history.marks.iter().map(|mark| 9_999.0 - mark.seconds).collect();
+    assert!((3_600.0..=REACH_SECONDS + 3_600.0).contains(&ages[0]), "{ages:?}");
+    assert!(ages.iter().filter(|&&age| age <= 60.0).count() >= 4, "{ages:?}");
+}
+
+#[test]
+fn statements_that_no_longer_run_are_forgotten() {
+    let mut history = history();
+    history.push(reading(0, &[(1, 1, 1.0)]));
+    history.push(reading(1, &[(1, 2, 2.0)]));
+    for step in 1..200 {
+        history.push(reading(step * 600, &[(1, 2, 2.0), (2, step, step as f64)]));
+    }
+    assert!(!history.totals.contains_key(&1));
+    assert!(history.totals.contains_key(&2));
+}
