@@ -1,0 +1,3 @@
+//! PostgreSQL: what is sent to the server and how its answers are read.
+
+pub mod quote;
