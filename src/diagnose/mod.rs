@@ -1,0 +1,6 @@
+//! Verdict and observations to ranked causes and facts: which statements grew, why, and what would help.
+
+pub mod explain;
+pub mod explainable;
+pub mod looked;
+pub mod text;
