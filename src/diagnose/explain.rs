@@ -135,7 +135,8 @@ impl ExplainNode {
         match child.relationship.as_str() {
             "Inner" if self.node_type == "Nested Loop" => {
                 let kept = matches!(child.node_type.as_str(), "Materialize" | "Memoize");
-                let outer = self.children.iter().find(|node| node.relationship == "Outer").map_or(1.0, |node| node.rows);
+                let outer =
+                    self.children.iter().find(|node| node.relationship == "Outer").map_or(1.0, |node| node.rows);
                 if kept { 1.0 } else { outer.max(1.0) }
             }
             "SubPlan" if child.cost > 0.0 => (self.cost / child.cost).floor().max(1.0),

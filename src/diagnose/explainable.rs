@@ -79,7 +79,9 @@ fn as_select(query: &mut Query) -> Result<(StatementKind, String), String> {
     }
     let with = query.with.as_ref().map(|with| format!("{with} ")).unwrap_or_default();
     match query.body.as_ref() {
-        SetExpr::Update(statement) | SetExpr::Delete(statement) => Ok((kind_of(statement), select_of(statement, &with)?)),
+        SetExpr::Update(statement) | SetExpr::Delete(statement) => {
+            Ok((kind_of(statement), select_of(statement, &with)?))
+        }
         SetExpr::Insert(_) | SetExpr::Merge(_) => Err("only SELECT, UPDATE and DELETE are analysed".into()),
         SetExpr::Select(select) if select.into.is_some() => Err("SELECT INTO creates a table".into()),
         _ => {
@@ -180,10 +182,15 @@ mod tests {
     #[test]
     fn changes_become_the_select_that_reads_the_same_rows() {
         assert_eq!(
-            sql("UPDATE orders o SET total = $1, seen = $2 FROM customers c WHERE o.customer_id = c.id AND c.email = $3"),
+            sql(
+                "UPDATE orders o SET total = $1, seen = $2 FROM customers c WHERE o.customer_id = c.id AND c.email = $3"
+            ),
             "SELECT 1 FROM orders o, customers c WHERE o.customer_id = c.id AND c.email = $1"
         );
-        assert_eq!(sql("delete from t using u where t.a = u.a and u.b = $2"), "SELECT 1 FROM t, u WHERE t.a = u.a AND u.b = $1");
+        assert_eq!(
+            sql("delete from t using u where t.a = u.a and u.b = $2"),
+            "SELECT 1 FROM t, u WHERE t.a = u.a AND u.b = $1"
+        );
         assert_eq!(sql("select * from t where a = $1 for update"), "SELECT * FROM t WHERE a = $1");
         assert_eq!(
             sql("with x as (select 1) update t set a = $1 where b = $2 and c = $2"),
@@ -193,7 +200,8 @@ mod tests {
 
     #[test]
     fn typed_constants_become_casts() {
-        let found = explainable("select * from t where created > now() - interval $1 and d = date $2").expect("explainable");
+        let found =
+            explainable("select * from t where created > now() - interval $1 and d = date $2").expect("explainable");
         assert_eq!(found.sql, "SELECT * FROM t WHERE created > now() - $1::INTERVAL AND d = $2::DATE");
         assert_eq!(found.parameters, 2);
     }

@@ -174,7 +174,8 @@ pub struct Looked {
 impl Looked {
     /// The table of this name; without a schema only if the name is unique among those seen.
     pub fn table(&self, schema: Option<&str>, name: &str) -> Option<&TableFacts> {
-        let mut found = self.tables.iter().filter(|table| table.table == name && schema.is_none_or(|s| s == table.schema));
+        let mut found =
+            self.tables.iter().filter(|table| table.table == name && schema.is_none_or(|s| s == table.schema));
         let first = found.next();
         if found.next().is_some() { None } else { first }
     }

@@ -3,4 +3,5 @@
 pub mod explain;
 pub mod explainable;
 pub mod looked;
+pub mod predicates;
 pub mod text;

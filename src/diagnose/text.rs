@@ -42,9 +42,7 @@ pub fn redact(text: &str) -> String {
         let (taken, replaced) = match rest[0] {
             '\'' => (string_length(rest, false), Some("?")),
             '"' => (quoted_length(rest), None),
-            '-' if rest.get(1) == Some(&'-') => {
-                (rest.iter().position(|c| *c == '\n').unwrap_or(rest.len()), Some(" "))
-            }
+            '-' if rest.get(1) == Some(&'-') => (rest.iter().position(|c| *c == '\n').unwrap_or(rest.len()), Some(" ")),
             '/' if rest.get(1) == Some(&'*') => (comment_length(rest), Some(" ")),
             '$' => dollar(rest),
             first if first.is_ascii_digit() => (number_length(rest), Some("?")),
@@ -67,7 +65,9 @@ fn is_word(character: char) -> bool {
 
 fn word(rest: &[char]) -> (usize, Option<&'static str>) {
     let length = rest.iter().position(|c| !(is_word(*c) || *c == '$')).unwrap_or(rest.len());
-    if rest.get(length) == Some(&'\'') && length == 1 && matches!(rest[0], 'e' | 'E' | 'b' | 'B' | 'x' | 'X' | 'n' | 'N')
+    if rest.get(length) == Some(&'\'')
+        && length == 1
+        && matches!(rest[0], 'e' | 'E' | 'b' | 'B' | 'x' | 'X' | 'n' | 'N')
     {
         let escapes = matches!(rest[0], 'e' | 'E');
         return (1 + string_length(&rest[1..], escapes), Some("?"));
