@@ -24,6 +24,8 @@ pub struct ExplainNode {
     pub alias: String,
     /// Filter with its literals removed.
     pub filter: Option<String>,
+    /// Has a condition that an index decides.
+    pub conditioned: bool,
     /// Rows that the planner expects the node to return (per process).
     pub rows: f64,
     /// Total cost in the planner's units.
@@ -74,6 +76,7 @@ impl ExplainNode {
                 .get("Filter")
                 .and_then(Value::as_str)
                 .map(|filter| printable(&redact(filter), CONDITION_LENGTH)),
+            conditioned: ["Index Cond", "Recheck Cond", "TID Cond"].iter().any(|name| value.get(name).is_some()),
             rows: number("Plan Rows"),
             cost: number("Total Cost"),
             workers: number("Workers Planned"),
