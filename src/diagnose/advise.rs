@@ -26,6 +26,8 @@ pub const WIDER: f64 = 0.10;
 pub const INDEXES: usize = 10;
 /// Most key columns.
 pub const COLUMNS: usize = 3;
+/// Widest column in bytes, on average, that becomes a key: a btree entry has at most 2,704.
+pub const WIDEST_COLUMN: f64 = 500.0;
 /// Rows written per row read from which an index costs more than it gives.
 pub const WRITES_PER_READ: i64 = 10;
 
@@ -254,7 +256,9 @@ impl Context<'_> {
     }
 
     fn usable(&self, name: &str) -> Option<&ColumnFacts> {
-        self.table.column(name).filter(|column| column.orderable)
+        self.table
+            .column(name)
+            .filter(|column| column.orderable && column.average_width.unwrap_or_default() <= WIDEST_COLUMN)
     }
 
     /// Share of rows that all conditions on the table leave over, where it is known better than by column statistics.
