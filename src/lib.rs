@@ -4,5 +4,9 @@
 //! Modules in the order in which data flows; arrows point from the edge to the core, never back.
 //! The core (`measure`, `stats`, `learn`, `detect`, `diagnose`, `heal`) is pure functions of values.
 
+pub mod actions;
 pub mod api;
+pub mod database;
+pub mod fix;
+pub mod heal;
 pub mod measure;

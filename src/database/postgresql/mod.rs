@@ -1,0 +1,4 @@
+//! PostgreSQL: what is sent to the server and how its answers are read.
+
+pub mod act;
+pub mod quote;
