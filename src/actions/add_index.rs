@@ -1,0 +1,217 @@
+//! add_index: builds an index concurrently; the way back is `DROP INDEX CONCURRENTLY`.
+//!
+//! Risk: `heal::risk::add_index`. Prechecks, post-condition and adoption of a running build: the executor.
+
+use sha2::{Digest, Sha256};
+
+use super::{Action, PlanError, PlanRequest};
+use crate::api::{ActionName, AddIndex, Change, Plan, Verification};
+use crate::database::postgresql::quote::{IDENTIFIER_BYTES, QuoteError, quote_identifier};
+use crate::heal::{plan::figure, risk};
+
+/// The action.
+pub const ACTION: Action = Action {
+    name: ActionName::AddIndex,
+    text: "add_index",
+    changing: true,
+    description: "builds an index concurrently, and drops it again if it does not help",
+    plan: Some(plan),
+};
+
+/// Most targeted statements of a plan.
+const MOST_STATEMENTS: usize = 5;
+
+/// Plans the index that the step prescribes, else the one that the advisor found.
+fn plan(request: &PlanRequest<'_>) -> Result<Plan, PlanError> {
+    let (schema, table, columns) = match (&request.step.prescribed, request.candidate) {
+        (Some(prescribed), _) => (&prescribed.schema, &prescribed.table, &prescribed.columns),
+        (None, Some(candidate)) => (&candidate.schema, &candidate.table, &candidate.columns),
+        (None, None) => return Err(PlanError::NothingToDo),
+    };
+    if columns.is_empty() || columns.len() > 3 {
+        return Err(PlanError::Columns(columns.len()));
+    }
+    // The advisor's estimates speak of the prescribed index only if it is the same one.
+    let estimate = request
+        .candidate
+        .filter(|candidate| &candidate.schema == schema && &candidate.table == table && &candidate.columns == columns);
+    let add_index = AddIndex {
+        schema: schema.clone(),
+        table: table.clone(),
+        columns: columns.clone(),
+        name: index_name(schema, table, columns),
+    };
+    let prescribed = request.step.prescribed.is_some();
+    let seconds = |duration: std::time::Duration| u32::try_from(duration.as_secs()).unwrap_or(u32::MAX);
+    Ok(Plan {
+        target: request.target.clone(),
+        statement: statement(&add_index)?,
+        undo: undo(&add_index)?,
+        change: Change { add_index: Some(add_index) },
+        verification: Verification {
+            metric: request.metric.to_owned(),
+            before: figure(request.before).ok_or(PlanError::NoMeasurement)?,
+            lower: request.lower.and_then(figure),
+            upper: request.upper.and_then(figure),
+            // What a person prescribed is measured by the metric; the statements were the advisor's reason.
+            query_ids: if prescribed && estimate.is_none() {
+                Vec::new()
+            } else {
+                request.query_ids.iter().take(MOST_STATEMENTS).cloned().collect()
+            },
+            statements_before_ms: if prescribed && estimate.is_none() {
+                None
+            } else {
+                request.statements_before_ms.and_then(figure)
+            },
+            timeout_seconds: seconds(request.rollback_timeout),
+        },
+        risk: risk::add_index(
+            estimate.map(|candidate| candidate.table_bytes).or(request.table_bytes),
+            estimate.map(|candidate| candidate.build_seconds),
+            request.rollback_timeout,
+            request.risk_overrides,
+        ),
+        timeout_seconds: seconds(request.step.timeout),
+    })
+}
+
+/// Name of the index: `dbmedic_<table>_<hash8>`, the table's name cut so that the whole has at most 63 bytes. The hash
+/// covers schema, table and columns: equal changes have equal names.
+pub fn index_name(schema: &str, table: &str, columns: &[String]) -> String {
+    let mut hasher = Sha256::new();
+    for part in [schema, table].into_iter().chain(columns.iter().map(String::as_str)) {
+        hasher.update((part.len() as u64).to_be_bytes());
+        hasher.update(part.as_bytes());
+    }
+    let digest = hasher.finalize();
+    let hash8: String = digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+    let room = IDENTIFIER_BYTES - "dbmedic__".len() - hash8.len();
+    let mut end = table.len().min(room);
+    while !table.is_char_boundary(end) {
+        end -= 1;
+    }
+    format!("dbmedic_{}_{hash8}", &table[..end])
+}
+
+/// The statement of the change; the executor renders it again and compares.
+///
+/// # Errors
+/// [`QuoteError`] when a name cannot exist.
+pub fn statement(index: &AddIndex) -> Result<String, QuoteError> {
+    let columns = index.columns.iter().map(|column| quote_identifier(column)).collect::<Result<Vec<_>, _>>()?;
+    Ok(format!(
+        "CREATE INDEX CONCURRENTLY {} ON {}.{} USING btree ({})",
+        quote_identifier(&index.name)?,
+        quote_identifier(&index.schema)?,
+        quote_identifier(&index.table)?,
+        columns.join(", ")
+    ))
+}
+
+/// The statement of the way back.
+///
+/// # Errors
+/// [`QuoteError`] when a name cannot exist.
+pub fn undo(index: &AddIndex) -> Result<String, QuoteError> {
+    Ok(format!("DROP INDEX CONCURRENTLY {}.{}", quote_identifier(&index.schema)?, quote_identifier(&index.name)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+    use sqlparser::dialect::PostgreSqlDialect;
+    use sqlparser::parser::Parser;
+
+    use super::*;
+    use crate::api::{IndexCandidate, PlanTarget, RiskLevel};
+    use crate::heal::policy::{Prescribed, Step};
+
+    fn planned(step: &Step, candidate: Option<&IndexCandidate>) -> Result<Plan, PlanError> {
+        plan(&PlanRequest {
+            target: &PlanTarget::default(),
+            step,
+            candidate,
+            table_bytes: None,
+            metric: "response_time",
+            before: 123.456_789,
+            lower: None,
+            upper: Some(8.0),
+            query_ids: &["1".to_owned(), "2".to_owned()],
+            statements_before_ms: Some(120.0),
+            rollback_timeout: Duration::from_secs(300),
+            risk_overrides: &BTreeMap::new(),
+        })
+    }
+
+    fn step(prescribed: Option<Prescribed>) -> Step {
+        Step { action: ActionName::AddIndex, when: None, timeout: Duration::from_secs(600), prescribed }
+    }
+
+    fn candidate() -> IndexCandidate {
+        IndexCandidate {
+            schema: "public".into(),
+            table: "orders".into(),
+            columns: vec!["customer_id".into()],
+            build_seconds: 4.0,
+            table_bytes: 1 << 28,
+            ..IndexCandidate::default()
+        }
+    }
+
+    #[test]
+    fn the_advisors_finding_becomes_a_plan() {
+        let plan = planned(&step(None), Some(&candidate())).unwrap();
+        let name = plan.change.add_index.as_ref().unwrap().name.clone();
+        assert_eq!(
+            plan.statement,
+            format!(r#"CREATE INDEX CONCURRENTLY "{name}" ON "public"."orders" USING btree ("customer_id")"#)
+        );
+        assert_eq!(plan.undo, format!(r#"DROP INDEX CONCURRENTLY "public"."{name}""#));
+        assert_eq!(plan.risk.level, RiskLevel::Low);
+        assert_eq!(plan.verification.before, 123.457);
+        assert_eq!(plan.verification.query_ids.len(), 2);
+        assert_eq!((plan.timeout_seconds, plan.verification.timeout_seconds), (600, 300));
+    }
+
+    #[test]
+    fn what_a_person_prescribes_goes_before_the_finding_and_is_measured_by_the_metric() {
+        let prescribed = Prescribed { schema: "s".into(), table: "t".into(), columns: vec!["c".into()] };
+        let plan = planned(&step(Some(prescribed)), Some(&candidate())).unwrap();
+        assert!(plan.statement.contains(r#""s"."t""#));
+        assert!(plan.verification.query_ids.is_empty());
+        assert_eq!(plan.risk.level, RiskLevel::Medium);
+    }
+
+    #[test]
+    fn without_finding_and_prescription_there_is_no_plan() {
+        assert_eq!(planned(&step(None), None), Err(PlanError::NothingToDo));
+    }
+
+    proptest! {
+        #[test]
+        fn names_fit_and_statements_stay_one_statement(
+            schema in r#"[ -~äß\n"';$-]{1,30}"#, table in r#"[ -~äß漢\n"';$-]{1,30}"#, column in r#"[ -~äß\n"';$-]{1,30}"#,
+        ) {
+            let name = index_name(&schema, &table, std::slice::from_ref(&column));
+            prop_assert!(name.len() <= 63 && name.starts_with("dbmedic_"));
+            let index = AddIndex { schema, table, columns: vec![column], name };
+            if let (Ok(statement), Ok(undo)) = (statement(&index), undo(&index)) {
+                for text in [statement, undo] {
+                    let parsed = Parser::parse_sql(&PostgreSqlDialect {}, &text);
+                    prop_assert_eq!(parsed.map(|statements| statements.len()).ok(), Some(1), "{}", text);
+                }
+            }
+        }
+
+        #[test]
+        fn different_changes_have_different_names(left in "[a-c]{1,3}", right in "[a-c]{1,3}", third in "[a-c]{0,2}") {
+            let one = index_name(&left, &right, std::slice::from_ref(&third));
+            let other = index_name(&right, &left, std::slice::from_ref(&third));
+            prop_assert_eq!(one == other, left == right);
+        }
+    }
+}

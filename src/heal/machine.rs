@@ -1,0 +1,47 @@
+//! The state machine of a Remediation: from what is there to the one external write that comes next.
+//!
+//! | state | next |
+//! |---|---|
+//! | Planned | Cleared · AwaitingApproval · Deferred · Refused · Superseded · Expired |
+//! | AwaitingApproval | Cleared · Refused · Expired · Superseded · Deferred |
+//! | Cleared, Deferred | (reservation) · Reserved · AwaitingApproval · Deferred · Refused · Expired · Superseded |
+//! | Reserved | (Job) · Running · what Cleared has |
+//! | Running | (next attempt) · Verifying · RollingBack · Failed |
+//! | Verifying | Succeeded · RollingBack · Unverified |
+//! | Unverified | Succeeded · RollingBack, watched on for 72 h |
+//! | RollingBack | (stop the Job) · (undo Job) · RolledBack · RollbackFailed |
+//!
+//! Every decision is one write. After a crash the same question is asked again, with the same answer.
+
+mod before;
+mod running;
+mod situation;
+#[cfg(test)]
+mod model;
+#[cfg(test)]
+mod tests;
+
+pub use situation::{
+    AnomalySeen, Decision, JobPhase, JobSeen, Purpose, Situation, StatusPatch, is_terminal, job_name, timestamp,
+};
+
+use crate::api::RemediationState as State;
+
+/// The one external write that comes next.
+pub fn decide(situation: &Situation<'_>) -> Decision {
+    match situation.state() {
+        State::Planned | State::AwaitingApproval | State::Cleared | State::Deferred | State::Reserved => {
+            before::decide(situation)
+        }
+        State::Running => running::run(situation),
+        State::Verifying | State::Unverified => running::verify(situation),
+        State::RollingBack => running::roll_back(situation),
+        State::Succeeded
+        | State::RolledBack
+        | State::RollbackFailed
+        | State::Failed
+        | State::Refused
+        | State::Expired
+        | State::Superseded => Decision::Wait { until_ms: None, reason: "it is over".into() },
+    }
+}

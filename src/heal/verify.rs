@@ -1,0 +1,283 @@
+//! Whether a change helped. Missing data is never success; too little of it is said to be too little.
+
+use crate::api::{Measured, Verification, VerificationStatus};
+
+/// Executions of the targeted statements from which their mean alone is believed.
+const ENOUGH_CALLS: f64 = 30.0;
+/// Consecutive samples that are believed without so many executions.
+const ENOUGH_SAMPLES: usize = 3;
+/// Share above the figure before the change from which the change made things worse.
+const WORSE: f64 = 1.2;
+
+/// Executions of the targeted statements since the change.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct StatementFigures {
+    /// Executions.
+    pub calls: f64,
+    /// Mean execution time in ms.
+    pub mean_ms: f64,
+}
+
+/// What has been measured since the change.
+#[derive(Clone, Copy, Debug)]
+pub struct Measurement<'a> {
+    /// Now, ms since the Unix epoch.
+    pub now_ms: i64,
+    /// End of the change, ms since the Unix epoch.
+    pub applied_ms: i64,
+    /// Time and value of the metric, oldest first; not finite where there was none.
+    pub samples: &'a [(i64, f32)],
+    /// The targeted statements, when they could be read.
+    pub statements: Option<StatementFigures>,
+}
+
+/// What follows.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Verdict {
+    /// Too early to say.
+    Pending {
+        /// When the time is up, ms since the Unix epoch.
+        until_ms: i64,
+    },
+    /// Back inside the band, better than before, and the targeted statements faster.
+    Succeeded,
+    /// More than 20 % worse than before: to be undone at once.
+    Worse,
+    /// Not back in time: to be undone.
+    NotBack,
+    /// The time is up, and there is too little data to tell.
+    Unverified,
+}
+
+/// Judges a change.
+///
+/// Succeeded: the newest sample is inside the band and better than before, the targeted statements (when there are
+/// some) ran and are faster, and either they ran at least 30 times or the last three samples are all inside.
+/// Worse: the last three samples, or the mean of at least 30 executions, are more than 20 % worse than before.
+/// When the time is up: `Unverified` without a band, with fewer than three samples outside it, or when the targeted
+/// statements were never executed or could not be read; else `NotBack`.
+pub fn judge(verification: &Verification, measurement: &Measurement<'_>) -> (Verdict, VerificationStatus) {
+    let usable: Vec<(i64, f64)> = measurement
+        .samples
+        .iter()
+        .filter(|(at, _)| *at > measurement.applied_ms)
+        .map(|(at, value)| (*at, f64::from(*value)))
+        .collect();
+    let finite: Vec<f64> = usable.iter().map(|(_, value)| *value).filter(|value| value.is_finite()).collect();
+    let statements = measurement.statements.filter(|figures| figures.calls >= 1.0 && figures.mean_ms.is_finite());
+    let deadline = measurement.applied_ms.saturating_add(i64::from(verification.timeout_seconds) * 1000);
+    let (verdict, text) = verdict(verification, &usable, &finite, statements, measurement.now_ms, deadline);
+    let status = VerificationStatus {
+        before: Measured {
+            value: Some(verification.before),
+            statements_ms: verification.statements_before_ms,
+            calls: None,
+        },
+        after: Measured {
+            value: median(&finite),
+            statements_ms: statements.map(|figures| figures.mean_ms),
+            calls: statements.map(|figures| figures.calls as i64),
+        },
+        verdict: text,
+    };
+    (verdict, status)
+}
+
+fn verdict(
+    verification: &Verification,
+    usable: &[(i64, f64)],
+    finite: &[f64],
+    statements: Option<StatementFigures>,
+    now_ms: i64,
+    deadline: i64,
+) -> (Verdict, String) {
+    let metric = &verification.metric;
+    let before = verification.before;
+    let good = |value: f64| inside(verification, value) && better(verification, value);
+    let run = usable.iter().rev().take_while(|(_, value)| value.is_finite() && good(*value)).count();
+    let wants_statements = !verification.query_ids.is_empty();
+    let many_calls = statements.is_some_and(|figures| figures.calls >= ENOUGH_CALLS);
+    let faster = match (wants_statements, statements, verification.statements_before_ms) {
+        (false, _, _) | (true, Some(_), None) => true,
+        (true, None, _) => false,
+        (true, Some(figures), Some(before_ms)) => figures.mean_ms < before_ms,
+    };
+    if has_band(verification)
+        && run >= 1
+        && faster
+        && (run >= ENOUGH_SAMPLES || (wants_statements && many_calls))
+    {
+        return (Verdict::Succeeded, format!("{metric} is back inside its band and better than before ({before})"));
+    }
+    let last: Vec<f64> = finite.iter().rev().take(ENOUGH_SAMPLES).copied().collect();
+    if last.len() == ENOUGH_SAMPLES && last.iter().all(|value| worse(verification, *value)) {
+        return (Verdict::Worse, format!("{metric} is more than 20 % worse than before ({before})"));
+    }
+    if let (Some(figures), Some(before_ms)) = (statements, verification.statements_before_ms)
+        && wants_statements
+        && many_calls
+        && figures.mean_ms > before_ms * WORSE
+    {
+        return (
+            Verdict::Worse,
+            format!("the targeted statements take {:.1} ms, {before_ms} ms before: more than 20 % worse", figures.mean_ms),
+        );
+    }
+    if now_ms < deadline {
+        return (Verdict::Pending { until_ms: deadline }, format!("waiting for {metric} to come back inside its band"));
+    }
+    let unverified = |text: &str| (Verdict::Unverified, format!("{text}: it cannot be told whether the change helped"));
+    if !has_band(verification) {
+        return unverified(&format!("{metric} has no band"));
+    }
+    if finite.is_empty() {
+        return unverified(&format!("there is no value of {metric} since the change"));
+    }
+    if wants_statements && statements.is_none() {
+        return unverified("the targeted statements were not executed since the change, or could not be read");
+    }
+    if !faster && many_calls {
+        return (Verdict::NotBack, "the targeted statements are not faster than before".to_owned());
+    }
+    if finite.len() < ENOUGH_SAMPLES {
+        return unverified(&format!("there are only {} values of {metric} since the change", finite.len()));
+    }
+    if faster && run >= 1 {
+        return unverified(&format!("{metric} is back inside its band, but for too few values"));
+    }
+    let seconds = verification.timeout_seconds;
+    (Verdict::NotBack, format!("{metric} was not back inside its band and better than before ({before}) within {seconds} s"))
+}
+
+fn has_band(verification: &Verification) -> bool {
+    verification.lower.is_some() || verification.upper.is_some()
+}
+
+fn inside(verification: &Verification, value: f64) -> bool {
+    verification.lower.is_none_or(|lower| value >= lower) && verification.upper.is_none_or(|upper| value <= upper)
+}
+
+/// Which side of the band the value was on before the change.
+fn was_below(verification: &Verification) -> bool {
+    verification.lower.is_some_and(|lower| verification.before < lower)
+}
+
+fn better(verification: &Verification, value: f64) -> bool {
+    if was_below(verification) { value > verification.before } else { value < verification.before }
+}
+
+fn worse(verification: &Verification, value: f64) -> bool {
+    if inside(verification, value) {
+        return false;
+    }
+    let margin = verification.before.abs() * (WORSE - 1.0);
+    if was_below(verification) { value < verification.before - margin } else { value > verification.before + margin }
+}
+
+fn median(values: &[f64]) -> Option<f64> {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let middle = sorted.len() / 2;
+    match sorted.len() {
+        0 => None,
+        odd if odd % 2 == 1 => Some(sorted[middle]),
+        _ => Some(f64::midpoint(sorted[middle - 1], sorted[middle])),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn verification(query_ids: &[&str]) -> Verification {
+        Verification {
+            metric: "response_time".into(),
+            before: 100.0,
+            lower: Some(0.0),
+            upper: Some(10.0),
+            query_ids: query_ids.iter().map(|id| (*id).to_owned()).collect(),
+            statements_before_ms: (!query_ids.is_empty()).then_some(100.0),
+            timeout_seconds: 300,
+        }
+    }
+
+    fn judged(verification: &Verification, values: &[f32], statements: Option<(f64, f64)>, now_s: i64) -> Verdict {
+        let samples: Vec<(i64, f32)> = (1_i64..).map(|second| second * 1000).zip(values.iter().copied()).collect();
+        let statements = statements.map(|(calls, mean_ms)| StatementFigures { calls, mean_ms });
+        judge(verification, &Measurement { now_ms: now_s * 1000, applied_ms: 0, samples: &samples, statements }).0
+    }
+
+    const PENDING: Verdict = Verdict::Pending { until_ms: 300_000 };
+
+    #[test]
+    fn three_samples_inside_the_band_are_success() {
+        assert_eq!(judged(&verification(&[]), &[90.0, 5.0, 5.0], None, 10), PENDING);
+        assert_eq!(judged(&verification(&[]), &[90.0, 5.0, 5.0, 5.0], None, 10), Verdict::Succeeded);
+    }
+
+    #[test]
+    fn one_sample_is_enough_when_the_targeted_statements_ran_often() {
+        let targeted = verification(&["1"]);
+        assert_eq!(judged(&targeted, &[5.0], Some((30.0, 1.0)), 10), Verdict::Succeeded);
+        assert_eq!(judged(&targeted, &[5.0], Some((29.0, 1.0)), 10), PENDING);
+        assert_eq!(judged(&targeted, &[5.0, 5.0, 5.0], Some((2.0, 1.0)), 10), Verdict::Succeeded);
+        assert_eq!(judged(&targeted, &[5.0, 5.0, 5.0], Some((30.0, 100.0)), 10), PENDING);
+    }
+
+    #[test]
+    fn a_gap_breaks_the_row_of_samples() {
+        assert_eq!(judged(&verification(&[]), &[5.0, 5.0, f32::NAN, 5.0], None, 10), PENDING);
+    }
+
+    #[test]
+    fn missing_data_is_never_success_and_never_a_reason_to_undo() {
+        assert_eq!(judged(&verification(&[]), &[], None, 301), Verdict::Unverified);
+        assert_eq!(judged(&verification(&[]), &[f32::NAN; 9], None, 301), Verdict::Unverified);
+        assert_eq!(judged(&verification(&["1"]), &[5.0; 9], None, 301), Verdict::Unverified);
+        assert_eq!(judged(&verification(&["1"]), &[5.0; 9], Some((0.0, 0.0)), 301), Verdict::Unverified);
+        assert_eq!(judged(&verification(&["1"]), &[90.0; 9], Some((0.0, 0.0)), 301), Verdict::Unverified);
+        let boundless = Verification { lower: None, upper: None, ..verification(&[]) };
+        assert_eq!(judged(&boundless, &[5.0; 9], None, 301), Verdict::Unverified);
+    }
+
+    #[test]
+    fn what_is_not_back_in_time_is_not_back() {
+        assert_eq!(judged(&verification(&[]), &[90.0; 5], None, 299), PENDING);
+        assert_eq!(judged(&verification(&[]), &[90.0; 5], None, 300), Verdict::NotBack);
+        assert_eq!(judged(&verification(&["1"]), &[90.0; 5], Some((50.0, 99.0)), 300), Verdict::NotBack);
+    }
+
+    #[test]
+    fn worse_is_seen_at_once() {
+        assert_eq!(judged(&verification(&[]), &[121.0, 121.0], None, 10), PENDING);
+        assert_eq!(judged(&verification(&[]), &[121.0; 3], None, 10), Verdict::Worse);
+        assert_eq!(judged(&verification(&["1"]), &[], Some((30.0, 121.0)), 10), Verdict::Worse);
+    }
+
+    #[test]
+    fn a_metric_that_was_too_low_has_to_rise() {
+        let low = Verification { before: 10.0, lower: Some(50.0), upper: None, ..verification(&[]) };
+        assert_eq!(judged(&low, &[60.0; 3], None, 10), Verdict::Succeeded);
+        assert_eq!(judged(&low, &[7.0; 3], None, 10), Verdict::Worse);
+    }
+
+    #[test]
+    fn samples_from_before_the_end_of_the_change_do_not_count() {
+        let samples = [(1000, 5.0), (2000, 5.0), (3000, 5.0)];
+        let measurement = Measurement { now_ms: 4000, applied_ms: 3000, samples: &samples, statements: None };
+        assert!(matches!(judge(&verification(&[]), &measurement).0, Verdict::Pending { .. }));
+    }
+
+    proptest! {
+        #[test]
+        fn success_needs_a_newest_value_inside_the_band_and_better(
+            values in proptest::collection::vec(prop_oneof![Just(f32::NAN), 0.0_f32..200.0], 0..12), now in 0_i64..600,
+        ) {
+            if judged(&verification(&[]), &values, None, now) == Verdict::Succeeded {
+                prop_assert!(values.iter().rev().take(3).all(|value| *value <= 10.0));
+            }
+        }
+    }
+}
