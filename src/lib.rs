@@ -5,4 +5,5 @@
 //! The core (`measure`, `stats`, `learn`, `detect`, `diagnose`, `heal`) is pure functions of values.
 
 pub mod api;
+pub mod gate;
 pub mod measure;
