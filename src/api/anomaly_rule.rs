@@ -170,6 +170,7 @@ pub struct AnomalyRuleStatus {
 #[serde(rename_all = "camelCase", default)]
 pub struct TargetState {
     /// Name of the pod.
+    #[schemars(length(max = 253))]
     pub pod: String,
     /// State.
     pub state: IncidentState,

@@ -231,6 +231,7 @@ pub struct BaselineStatus {
     pub targets: Option<i32>,
     /// How far the profile can be trusted: share of the window that was seen, lowest over the databases, as `97%`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 8))]
     pub confidence: Option<String>,
     /// What was learnt, per database.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -243,21 +244,26 @@ pub struct BaselineStatus {
 #[serde(rename_all = "camelCase", default)]
 pub struct DatabaseStatus {
     /// Name of the pod.
+    #[schemars(length(max = 253))]
     pub pod: String,
     /// `primary` or `replica`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 16))]
     pub role: Option<String>,
     /// Version of the server, such as `15.18`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
     pub version: Option<String>,
     /// The cluster's identifier (`pg_control_system()`).
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 24))]
     pub system_identifier: Option<String>,
     /// Days of history that the profile was learnt from.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub days: Option<i32>,
     /// When the profile was learnt (RFC 3339).
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 40))]
     pub learnt_at: Option<String>,
     /// What was learnt, per metric.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -274,8 +280,10 @@ pub struct DatabaseStatus {
 #[serde(rename_all = "camelCase", default)]
 pub struct MetricStatus {
     /// Name of the metric.
+    #[schemars(length(max = 63))]
     pub name: String,
     /// Unit.
+    #[schemars(length(max = 32))]
     pub unit: String,
     /// Number of samples.
     pub samples: i64,
@@ -304,7 +312,9 @@ pub struct MetricStatus {
 #[serde(rename_all = "camelCase", default)]
 pub struct Unavailable {
     /// Name of the metric.
+    #[schemars(length(max = 63))]
     pub metric: String,
     /// Why, and what would help.
+    #[schemars(length(max = 1024))]
     pub reason: String,
 }

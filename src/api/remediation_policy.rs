@@ -66,6 +66,7 @@ pub struct RemediationPolicySpec {
     /// Risk level of an action, raised or lowered by name, whatever its plan was rated.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 32))]
+    #[x_kube(validation = ("self.all(action, action in ['add_index'])", "riskOverrides: allowed are the names of changing actions: add_index"))]
     pub risk_overrides: BTreeMap<String, RiskLevel>,
     /// Strategies by name.
     #[schemars(extend("maxProperties" = 32))]
@@ -235,8 +236,10 @@ pub struct RemediationPolicyStatus {
     pub conditions: Vec<Condition>,
     /// Changes begun in the last hour and the limit, as `1/10`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 16))]
     pub budget: Option<String>,
     /// Share of finished Remediations that succeeded, as `2/3`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 24))]
     pub success_rate: Option<String>,
 }
