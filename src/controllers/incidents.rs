@@ -114,7 +114,7 @@ async fn write(context: &Context, namespace: &str, name: &str, wanted: &mut Want
     let stored = status::apply(&api, name, MANAGER, None, &status).await?;
     match wanted.state {
         AnomalyState::Open if before.state.is_none() => {
-            let note = format!("{} of {} is {}", stored.spec.metric, stored.spec.pod, deviation(&wanted.change.change.verdict));
+            let note = format!("{} of {} is {}", stored.spec.metric, stored.spec.pod, deviation(wanted.change.change.verdict.as_ref()));
             context.event(&stored, true, "AnomalyOpened", "Detect", note).await;
         }
         AnomalyState::Resolved => {
@@ -134,8 +134,8 @@ fn incident_status(stored: &Anomaly, wanted: &Wanted) -> AnomalyStatus {
         observed_generation: stored.metadata.generation,
         conditions: conditions::merge(&before.conditions, &said, stored.metadata.generation, now),
         state: Some(wanted.state),
-        deviation: before.deviation.or_else(|| Some(deviation(&wanted.change.change.verdict))),
-        resolved_at: (wanted.state == AnomalyState::Resolved).then(|| time(wanted.change.change.verdict.at.max(now.as_millisecond()))),
+        deviation: before.deviation.or_else(|| Some(deviation(wanted.change.change.verdict.as_ref()))),
+        resolved_at: (wanted.state == AnomalyState::Resolved).then(|| format!("{now:.3}")),
         ..AnomalyStatus::default()
     }
 }
@@ -151,7 +151,6 @@ fn name(change: &IncidentChange) -> String {
 }
 
 fn anomaly(name: &str, change: &IncidentChange) -> Anomaly {
-    let verdict = &change.change.verdict;
     Anomaly {
         metadata: ObjectMeta {
             name: Some(name.to_owned()),
@@ -171,10 +170,10 @@ fn anomaly(name: &str, change: &IncidentChange) -> Anomaly {
             pod: change.target.pod.clone(),
             metric: change.metric.clone(),
             unit: change.unit.clone(),
-            detector: change.rule.rule.detector_name().to_owned(),
+            detector: change.rule.rule.detector.name().to_owned(),
             severity: change.rule.severity,
             onset: time(change.change.onset),
-            observed: observed(verdict),
+            observed: change.change.verdict.as_ref().map(observed).unwrap_or_default(),
         },
         status: None,
     }
@@ -194,7 +193,8 @@ fn observed(verdict: &Verdict) -> Observed {
     }
 }
 
-fn deviation(verdict: &Verdict) -> String {
+fn deviation(verdict: Option<&Verdict>) -> String {
+    let Some(verdict) = verdict else { return String::new() };
     match (verdict.sigmas, verdict.upper, verdict.lower) {
         (Some(sigmas), _, _) if sigmas.abs() >= 1000.0 => format!("{}1000+ sigma", if sigmas < 0.0 { "-" } else { "+" }),
         (Some(sigmas), _, _) => format!("{sigmas:+.1} sigma"),

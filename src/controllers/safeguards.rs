@@ -20,7 +20,8 @@ const LEDGER_FIELD: &str = "take a slot of the budget";
 /// # Errors
 /// [`Error`] when the API server cannot be asked: then nothing may be fixed either.
 pub async fn gate(client: &Client) -> Result<Result<(), String>, Error> {
-    for (kind, name, expected) in gate::expected() {
+    let expected = gate::expected().map_err(|error| Error::Content { step: "read the approval gate", reason: error.to_string() })?;
+    for gate::Expected { kind, name, spec } in expected {
         let found = match kind.as_str() {
             "ValidatingAdmissionPolicy" => {
                 let api: Api<ValidatingAdmissionPolicy> = Api::all(client.clone());
@@ -34,7 +35,7 @@ pub async fn gate(client: &Client) -> Result<Result<(), String>, Error> {
         let Some(found) = found else {
             return Ok(Err(format!("{kind} {name} is not installed; apply config/gate")));
         };
-        if let Some(difference) = gate::differs(&expected, &found["spec"]) {
+        if let Some(difference) = gate::differs(&spec, &found["spec"]) {
             return Ok(Err(format!("{kind} {name} is not as shipped: {difference}; apply config/gate")));
         }
     }

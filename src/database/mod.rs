@@ -4,3 +4,5 @@
 //! or escaped wherever it goes on.
 
 pub mod postgresql;
+
+pub use postgresql::DatabaseError;

@@ -3,7 +3,7 @@
 use tokio::sync::mpsc;
 
 use super::settings::TargetSettings;
-use crate::detect::MetricSet;
+use crate::detect::{MetricDescriptor, MetricSet};
 use crate::history::Store;
 use crate::learn::{self, Options, Profile};
 
@@ -37,10 +37,10 @@ pub(super) async fn learn_target(
 ) {
     let metrics = MetricSet::new(&settings.custom);
     let mut lessons = Vec::with_capacity(metrics.len());
-    for metric in 0..metrics.len() {
-        let lesson = match stored(&store, &settings, &metrics, metric, now, anew).await {
+    for (metric, meaning) in metrics.iter().enumerate() {
+        let lesson = match stored(&store, &settings, meaning, metric, now, anew).await {
             Some(lesson) => Some(lesson),
-            None => learnt(&store, &settings, &metrics, metric, now).await,
+            None => learnt(&store, &settings, meaning, metric, now).await,
         };
         lessons.extend(lesson);
     }
@@ -48,21 +48,20 @@ pub(super) async fn learn_target(
     let _ = done.send(Lessons { target, incarnation, lessons }).await;
 }
 
-async fn stored(store: &Store, settings: &TargetSettings, metrics: &MetricSet, metric: usize, now: i64, anew: bool) -> Option<Lesson> {
+async fn stored(store: &Store, settings: &TargetSettings, meaning: &MetricDescriptor, metric: usize, now: i64, anew: bool) -> Option<Lesson> {
     if anew {
         return None;
     }
-    let (at, blob) = store.load_profile(&settings.key, metrics.get(metric).name).await.ok()??;
+    let (at, blob) = store.load_profile(&settings.key, &meaning.name).await.ok()??;
     let young = now - at < i64::try_from(settings.learning.refresh_every().as_millis()).unwrap_or(i64::MAX);
     let profile = Profile::decode(&blob).ok()?;
     // An unready profile is learnt again: history may have been imported since.
     (young && profile.ready).then_some(Lesson { metric, at, profile })
 }
 
-async fn learnt(store: &Store, settings: &TargetSettings, metrics: &MetricSet, metric: usize, now: i64) -> Option<Lesson> {
-    let meaning = metrics.get(metric);
+async fn learnt(store: &Store, settings: &TargetSettings, meaning: &MetricDescriptor, metric: usize, now: i64) -> Option<Lesson> {
     let from = now - i64::from(settings.learning.window_days) * DAY_MS;
-    let samples = match store.read(&settings.key, meaning.name, from, now).await {
+    let samples = match store.read(&settings.key, &meaning.name, from, now).await {
         Ok(samples) => samples,
         Err(error) => {
             tracing::warn!(target = %settings.key, metric = meaning.name, %error, "history cannot be read; nothing learnt");
@@ -79,7 +78,7 @@ async fn learnt(store: &Store, settings: &TargetSettings, metrics: &MetricSet, m
         now,
     };
     let profile = tokio::task::spawn_blocking(move || learn::learn(&samples, &options)).await.ok()??;
-    if let Err(error) = store.save_profile(&settings.key, meaning.name, now, &profile.encode()).await {
+    if let Err(error) = store.save_profile(&settings.key, &meaning.name, now, &profile.encode()).await {
         tracing::debug!(target = %settings.key, metric = meaning.name, %error, "profile not stored; it is learnt again at the next start");
     }
     Some(Lesson { metric, at: now, profile })

@@ -14,7 +14,7 @@ use super::recorder::{Entry, Recorder};
 use super::settings::{BaselineKey, IncidentChange, RuleSettings, TargetSettings};
 use crate::api::IncidentState;
 use crate::collect::{self, CollectorConfig, CollectorHandle, Report};
-use crate::detect::{ChangeKind, MetricSet, Shard, TargetRule};
+use crate::detect::{ChangeKind, MetricSet, Phase, Shard, TargetRule};
 use crate::history::{Store, TargetSeries};
 use crate::measure::{Cadence, Round, TargetKey};
 use crate::operator::Noticed;
@@ -26,8 +26,6 @@ const RECENT_ROUNDS: usize = 720;
 const HOUSEKEEPING: Duration = Duration::from_secs(60);
 /// Unready profiles are learnt again this often, so that imported history is found.
 const UNREADY_RETRY_MS: i64 = 15 * 60_000;
-/// Raw samples are kept this much longer than the longest window.
-const RETENTION_DAYS: i64 = 31;
 
 struct Target {
     settings: TargetSettings,
@@ -55,6 +53,8 @@ struct Task {
     by_key: HashMap<TargetKey, usize>,
     rules: HashMap<(String, String), Rule>,
     by_id: HashMap<u64, Arc<RuleSettings>>,
+    /// Onsets of open incidents: they outlive a collector that is started anew, and begin with what the API has open.
+    open: HashMap<(TargetKey, u64), i64>,
     next_rule: u64,
     next_incarnation: u64,
     changes: Vec<crate::detect::Change>,
@@ -102,6 +102,7 @@ pub fn start(
         by_key: HashMap::new(),
         rules: HashMap::new(),
         by_id: HashMap::new(),
+        open: HashMap::new(),
         next_rule: 0,
         next_incarnation: 0,
         changes: Vec::new(),
@@ -191,7 +192,7 @@ impl Task {
             self.reports.clone(),
             cancel.clone(),
         );
-        let names: Vec<String> = (0..metrics.len()).map(|metric| metrics.get(metric).name.to_owned()).collect();
+        let names: Vec<String> = metrics.iter().map(|metric| metric.name.clone()).collect();
         let series = match self.store.target(&settings.key, &names).await {
             Ok(series) => Some(Arc::new(series)),
             Err(error) => {
@@ -255,6 +256,14 @@ impl Task {
             Some(rule) if rule.settings.uid == settings.uid => rule.id,
             _ => {
                 self.next_rule += 1;
+                for open in &settings.open {
+                    let target = TargetKey {
+                        namespace: settings.namespace.clone(),
+                        baseline: settings.baseline.clone(),
+                        pod: open.pod.clone(),
+                    };
+                    self.open.insert((target, self.next_rule), open.onset);
+                }
                 self.next_rule
             }
         };
@@ -271,6 +280,7 @@ impl Task {
     fn remove_rule(&mut self, namespace: String, name: String) {
         if let Some(rule) = self.rules.remove(&(namespace, name)) {
             self.by_id.remove(&rule.id);
+            self.open.retain(|(_, id), _| *id != rule.id);
             self.attach_all();
         }
     }
@@ -299,13 +309,15 @@ impl Task {
                 expected_interval_ms: expected_interval(target, settings.rule.metric),
             })
             .collect();
-        self.shard.set_rules(index, target_rules);
+        // An edited rule judges anew, but what is open stays open until it is clear by the new rule.
+        let edited: Vec<u64> = self.shard.set_rules(index, target_rules).iter().map(|dropped| dropped.rule).collect();
         for (id, settings) in &rules {
-            if known.contains(id) {
+            if known.contains(id) && !edited.contains(id) {
                 continue;
             }
-            for open in settings.open.iter().filter(|open| open.pod == key.pod) {
-                self.shard.restore(index, *id, open.onset);
+            if let Some(onset) = self.open.get(&(key.clone(), *id))
+                && self.shard.restore(index, *id, *onset, Phase::Open)
+            {
                 tracing::info!(target = %key, rule = settings.name, "an open incident goes on");
             }
         }
@@ -316,8 +328,8 @@ impl Task {
         let Some(Some(target)) = self.targets.get(index) else { return };
         let key = target.settings.key.clone();
         match report {
-            Report::Round { round, received } => self.round(index, round, received),
-            Report::Connected(identity) => {
+            Report::Round { round, received, .. } => self.round(index, round, received),
+            Report::Connected { identity, .. } => {
                 tracing::info!(target = %key, version = identity.version, role = ?identity.role, "connected");
                 self.update_view(&key, |view| view.connection = Connection::Connected(identity));
             }
@@ -344,18 +356,29 @@ impl Task {
         let Some(target) = self.targets[index].as_mut() else { return };
         for change in self.changes.drain(..) {
             let Some(rule) = self.by_id.get(&change.rule) else { continue };
-            let meaning = target.metrics.get(rule.rule.metric);
+            let Some(meaning) = target.metrics.get(rule.rule.metric) else { continue };
             tracing::info!(
                 target = %target.settings.key, rule = rule.name, metric = meaning.name, kind = ?change.kind,
-                value = change.verdict.value, sigmas = change.verdict.sigmas, "incident"
+                value = change.verdict.map(|verdict| verdict.value),
+                sigmas = change.verdict.and_then(|verdict| verdict.sigmas),
+                "incident"
             );
+            match change.kind {
+                ChangeKind::Opened => {
+                    self.open.insert((target.settings.key.clone(), change.rule), change.onset);
+                }
+                ChangeKind::Resolved => {
+                    self.open.remove(&(target.settings.key.clone(), change.rule));
+                }
+                _ => {}
+            }
             let _ = self.noticed.send(Noticed::Incident { target: target.settings.key.clone(), rule: rule.name.clone() });
             if matches!(change.kind, ChangeKind::Opened | ChangeKind::Clearing | ChangeKind::Reopened | ChangeKind::Resolved) {
                 let _ = self.incidents.send(IncidentChange {
                     target: target.settings.key.clone(),
                     rule: rule.clone(),
-                    metric: meaning.name.to_owned(),
-                    unit: meaning.unit.to_owned(),
+                    metric: meaning.name.clone(),
+                    unit: meaning.unit.clone(),
                     change,
                     received,
                 });
@@ -413,17 +436,17 @@ impl Task {
         let learnt = lessons
             .lessons
             .iter()
-            .map(|lesson| {
-                let meaning = target.metrics.get(lesson.metric);
-                Learnt {
-                    metric: meaning.name.to_owned(),
-                    unit: meaning.unit.to_owned(),
+            .filter_map(|lesson| {
+                let meaning = target.metrics.get(lesson.metric)?;
+                Some(Learnt {
+                    metric: meaning.name.clone(),
+                    unit: meaning.unit.clone(),
                     at: lesson.at,
                     statistics: lesson.profile.statistics.clone(),
                     days: lesson.profile.days,
                     confidence: lesson.profile.confidence,
                     ready: lesson.profile.ready,
-                }
+                })
             })
             .collect();
         let key = target.settings.key.clone();
@@ -444,8 +467,16 @@ impl Task {
                 self.learn(index, true);
             }
         }
-        if let Err(error) = self.store.retain(now - RETENTION_DAYS * 86_400_000).await {
-            tracing::debug!(%error, "old history was not removed");
+        let windows: Vec<(TargetKey, u32)> = self
+            .targets
+            .iter()
+            .flatten()
+            .map(|target| (target.settings.key.clone(), target.settings.learning.window_days))
+            .collect();
+        for (key, window_days) in windows {
+            if let Err(error) = self.store.retain(&key, now, window_days).await {
+                tracing::debug!(target = %key, %error, "old history was not removed");
+            }
         }
     }
 
@@ -475,9 +506,9 @@ impl Task {
 }
 
 fn expected_interval(target: &Target, metric: usize) -> i64 {
-    let interval = match target.metrics.get(metric).cadence {
-        Cadence::Light => target.settings.interval,
-        Cadence::Statements => target.settings.statements_interval.max(target.settings.interval),
+    let interval = match target.metrics.get(metric).map(|meaning| meaning.cadence) {
+        Some(Cadence::Statements) => target.settings.statements_interval.max(target.settings.interval),
+        _ => target.settings.interval,
     };
     i64::try_from(interval.as_millis()).unwrap_or(i64::MAX)
 }

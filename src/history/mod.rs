@@ -11,7 +11,6 @@ mod import;
 mod read;
 mod roll_up;
 mod rounding;
-mod sample;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -23,6 +22,6 @@ pub use error::{Health, HistoryError};
 pub use import::Imported;
 pub use roll_up::RollUp;
 pub use rounding::{EXACT_WHOLE, SIGNIFICANT_DIGITS, round_value};
-pub use sample::Sample;
+pub use crate::learn::Sample;
 pub use store::{Store, TargetSeries};
 pub use upkeep::{ROLL_UP_DAYS, Size};

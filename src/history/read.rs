@@ -8,7 +8,7 @@ use super::chunk;
 use super::database::Database;
 use super::error::HistoryError;
 use super::roll_up::{self, HOUR, RollUp};
-use super::sample::Sample;
+use super::Sample;
 use super::store::Store;
 use super::write::{LONGEST, open_block};
 use crate::measure::TargetKey;

@@ -133,9 +133,9 @@ fn remediations_where<'a>(
         .map(|remediation| Work::Remediation(ObjectRef::from_obj(&*remediation)))
 }
 
-fn in_namespace<K: ResourceExt>(
+fn in_namespace<'a, K: ResourceExt + 'a>(
     objects: Vec<std::sync::Arc<K>>,
-    namespace: &str,
-) -> impl Iterator<Item = std::sync::Arc<K>> + '_ {
+    namespace: &'a str,
+) -> impl Iterator<Item = std::sync::Arc<K>> + 'a {
     objects.into_iter().filter(move |object| object.namespace().as_deref() == Some(namespace))
 }

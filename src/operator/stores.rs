@@ -244,7 +244,7 @@ fn valid<K: Resource + ResourceExt + Prunable>(event: Event<DeserializeGuard<K>>
 
 /// Several namespaces feed one store: its first list is complete when all of theirs are, and a later list of one
 /// namespace replaces only that namespace's objects.
-struct Merging<K: Resource>
+struct Merging<K: Resource + Clone + 'static>
 where
     K::DynamicType: Eq + Hash + Clone,
 {

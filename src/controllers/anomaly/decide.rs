@@ -13,11 +13,12 @@ use crate::api::{
     ActionName, Anomaly, AnomalyState, AnomalyStatus, IncidentState, Mode, ObjectReference, Plan, PlanTarget,
     Remediation, RemediationSpec, RootCause, RootCauseKind, StatementEvidence, Walk,
 };
+use crate::diagnose::facts::{MISSING_INDEX, SAFE};
 use crate::diagnose::{Diagnosis, Facts};
 use crate::engine::Connection;
+use crate::heal::{self, plan};
 use crate::heal::policy::{self, Policy, Strategy};
 use crate::heal::walk::{self, Next, Walked};
-use crate::heal::plan;
 use crate::measure::Role;
 
 /// A cause that is not known, or a change that is not safe now, is looked at again this soon.
@@ -83,8 +84,8 @@ pub fn decide(anomaly: &Anomaly, observed: &Observed) -> Decision {
     let Some(cause) = &stored.root_cause else { return Decision::Look };
     let looked_lately = observed.looked_ago.is_some_and(|ago| ago < LOOK_AGAIN_AFTER);
     let untouched = observed.remediations.is_empty();
-    let facts = facts(cause);
-    let may_change = cause.kind == RootCauseKind::Unknown || (facts.is(MISSING_INDEX) && !facts.is(SAFE));
+    let facts = Facts::from_evidence(&cause.facts);
+    let may_change = cause.kind == RootCauseKind::Unknown || (facts.is_true(MISSING_INDEX) && !facts.is_true(SAFE));
     let look_again = untouched && may_change;
     if look_again && !looked_lately {
         return Decision::Look;
@@ -114,7 +115,8 @@ pub fn decide(anomaly: &Anomaly, observed: &Observed) -> Decision {
         .collect();
     let notified: Vec<usize> =
         stored.walk.iter().flat_map(|walk| &walk.notified).filter_map(|step| usize::try_from(*step).ok()).collect();
-    match walk::next(strategy, Some(&facts), &existing, &notified, metric_back(anomaly, observed)) {
+    let known = heal::Facts(facts.0.iter().map(|(name, _)| (name.clone(), facts.is_true(name))).collect());
+    match walk::next(strategy, Some(&known), &existing, &notified, metric_back(anomaly, observed)) {
         Next::Look => Decision::Look,
         Next::Wait(why) => say(why, false),
         Next::Finished(why) => say(why, true),
@@ -226,18 +228,6 @@ fn metric_back(anomaly: &Anomaly, observed: &Observed) -> bool {
         Some(_) => true,
         None => anomaly.status.as_ref().and_then(|status| status.state) != Some(AnomalyState::Open),
     }
-}
-
-const MISSING_INDEX: &str = crate::diagnose::facts::MISSING_INDEX;
-const SAFE: &str = crate::diagnose::facts::SAFE;
-
-/// The facts that were found, as they are stored.
-fn facts(cause: &RootCause) -> Facts {
-    let mut facts = Facts::default();
-    for fact in &cause.facts {
-        facts.set(&fact.name, fact.value == "true");
-    }
-    facts
 }
 
 /// The diagnosis as it is stored.

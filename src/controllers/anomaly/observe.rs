@@ -49,7 +49,7 @@ pub async fn observe(anomaly: &Anomaly, context: &Context) -> Observed {
         remediation.spec.anomaly_ref.uid == uid && remediation.namespace().as_deref() == Some(namespace.as_str())
     });
     let samples = context.engine.samples(&key(anomaly), &anomaly.spec.metric, super::decide::onset(anomaly)).await;
-    let mut values: Vec<f64> = samples.iter().map(|(_, value)| f64::from(*value)).collect();
+    let mut values: Vec<f32> = samples.iter().map(|(_, value)| *value).collect();
     remediations.sort_by_key(|remediation| remediation.spec.step);
     Observed {
         rule,

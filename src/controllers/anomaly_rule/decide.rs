@@ -105,7 +105,7 @@ fn remediation_problem(rule: &AnomalyRule, observed: &Observed) -> Option<Said> 
 
 fn learning(resolved: &detect::Rule, rule: &AnomalyRule, observed: &Observed) -> Said {
     let metrics = observed.baseline.as_ref().map(|baseline| MetricSet::new(&baseline.spec.custom_metrics));
-    let name = metrics.as_ref().map_or("", |metrics| metrics.get(resolved.metric).name);
+    let name = metrics.as_ref().and_then(|metrics| metrics.get(resolved.metric)).map_or("", |meaning| meaning.name.as_str());
     let waiting = rule.spec.detect.sigma.is_some()
         && (observed.targets.is_empty()
             || observed.targets.iter().any(|(_, view)| !view.learnt.iter().any(|learnt| learnt.metric == name && learnt.ready)));

@@ -2,6 +2,8 @@
 
 mod decide;
 
+pub use decide::rollback_failed;
+
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -29,6 +29,16 @@ pub enum Purpose {
     Undo,
 }
 
+impl Purpose {
+    /// As it is written in arguments, labels and names.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Apply => "apply",
+            Self::Undo => "undo",
+        }
+    }
+}
+
 /// How a Job stands.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum JobPhase {
@@ -223,11 +233,7 @@ pub fn is_terminal(state: RemediationState) -> bool {
 
 /// Name of a Job: `dbmedic-<uid>-apply-1`, derived from the object, so that a second creation finds the first one.
 pub fn job_name(uid: &str, purpose: Purpose, attempt: u32) -> String {
-    let purpose = match purpose {
-        Purpose::Apply => "apply",
-        Purpose::Undo => "undo",
-    };
-    format!("dbmedic-{uid}-{purpose}-{attempt}")
+    format!("dbmedic-{uid}-{}-{attempt}", purpose.as_str())
 }
 
 /// Milliseconds since the Unix epoch as RFC 3339 with milliseconds; empty for what no calendar has.
