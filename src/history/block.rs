@@ -93,13 +93,11 @@ impl Block {
         }
         for column in &other.columns {
             let rows = self.at.len();
-            let target = match self.columns.iter().position(|present| present.metric == column.metric) {
-                Some(position) => position,
-                None => {
-                    self.columns.push(Column { metric: column.metric, values: vec![f32::NAN; rows] });
-                    self.columns.len() - 1
-                }
-            };
+            let present = self.columns.iter().position(|present| present.metric == column.metric);
+            let target = present.unwrap_or_else(|| {
+                self.columns.push(Column { metric: column.metric, values: vec![f32::NAN; rows] });
+                self.columns.len() - 1
+            });
             let values = &mut self.columns[target].values;
             for (&place, &value) in place.iter().zip(&column.values) {
                 if !value.is_nan() {
@@ -132,5 +130,4 @@ impl Block {
     pub(super) fn samples(&self) -> usize {
         self.columns.iter().map(|column| column.values.iter().filter(|value| !value.is_nan()).count()).sum()
     }
-
 }

@@ -9,7 +9,7 @@
 //! ```
 //!
 //! Rounds of one target share their instants, so they are stored once. Every part carries a check (the first four
-//! bytes of its SHA-256), because SQLite does not notice a changed byte inside a blob. Numbers are little-endian.
+//! bytes of its SHA-256), because `SQLite` does not notice a changed byte inside a blob. Numbers are little-endian.
 
 use pco::ChunkConfig;
 use sha2::{Digest as _, Sha256};

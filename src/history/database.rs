@@ -1,4 +1,4 @@
-//! The SQLite file: opening it, its format, and setting a damaged one aside.
+//! The `SQLite` file: opening it, its format, and setting a damaged one aside.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -6,9 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use sqlx::ConnectOptions as _;
-use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
-};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 use tokio::time::Instant;
 
 use super::error::HistoryError;
@@ -22,7 +20,7 @@ const SCHEMA: &str = include_str!("schema.sql");
 /// How long a statement waits for another process (`dbmedic history import`) to end its transaction.
 const BUSY: Duration = Duration::from_secs(5);
 /// How long an idle reader is kept: its page cache is not worth resident memory between two learnings.
-const READER_IDLE: Duration = Duration::from_secs(60);
+const READER_IDLE: Duration = Duration::from_mins(1);
 
 /// What is known of a target's open chunk.
 #[derive(Clone, Copy, Debug)]
@@ -66,13 +64,7 @@ impl Database {
             .test_before_acquire(false)
             .acquire_timeout(6 * BUSY)
             .connect_lazy_with(options);
-        Ok(Self {
-            generation,
-            writer,
-            reader,
-            open_chunks: Mutex::default(),
-            checkpointed: Mutex::new(Instant::now()),
-        })
+        Ok(Self { generation, writer, reader, open_chunks: Mutex::default(), checkpointed: Mutex::new(Instant::now()) })
     }
 
     /// Closes every connection.

@@ -33,7 +33,7 @@ pub enum HistoryError {
         /// The latest format that this program knows.
         known: i64,
     },
-    /// The file is a SQLite database of something else.
+    /// The file is a `SQLite` database of something else.
     #[error("{}: this SQLite file is not a dbmedic history: name another file", path.display())]
     Foreign {
         /// The file.
@@ -53,12 +53,15 @@ pub enum HistoryError {
         /// Metrics of the target.
         expected: usize,
     },
+    /// A round lies outside the years 1 to 9999: a clock that is wrong beyond use.
+    #[error("a round is of {0} ms since 1970, allowed: the years 1 to 9999")]
+    Instant(i64),
     /// Anything else: a fault of the program.
     #[error("the history failed: {0}")]
     Other(String),
 }
 
-/// Primary result codes of SQLite that mean damage (<https://www.sqlite.org/rescode.html>).
+/// Primary result codes of `SQLite` that mean damage (<https://www.sqlite.org/rescode.html>).
 const CORRUPT: [i32; 2] = [11, 26];
 /// `SQLITE_IOERR_CORRUPTFS`: the file system itself says that the content is damaged.
 const CORRUPT_FILE_SYSTEM: i32 = 8458;

@@ -3,7 +3,7 @@
 use super::block::{Block, Rows};
 use super::error::HistoryError;
 use super::store::{Store, TargetSeries};
-use super::write::{IMPORT_ROUNDS, LONGEST, off_the_runtime};
+use super::write::{IMPORT_ROUNDS, LONGEST, check_instant, off_the_runtime};
 use crate::measure::TargetKey;
 
 /// Values that are collected before they are written: 8 MiB, and 11 days of 20 metrics at 10 s, within which rounds
@@ -60,6 +60,7 @@ impl Store {
         if rows.at.is_empty() {
             return Ok(());
         }
+        rows.at.iter().try_for_each(|at| check_instant(*at))?;
         imported.rounds += rows.at.len() as u64;
         imported.samples += rows.values.iter().filter(|value| value.is_finite()).count() as u64;
         imported.first = imported.first.into_iter().chain(rows.at.iter().copied()).min();

@@ -1,4 +1,4 @@
-//! The embedded history: rounds, roll-ups and profiles in one SQLite file. Format, durability and figures:
+//! The embedded history: rounds, roll-ups and profiles in one `SQLite` file. Format, durability and figures:
 //! `docs/history.md`.
 //!
 //! What belongs here: everything that touches the file, and CSV in and out of it. What the values mean does not.

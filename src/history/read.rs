@@ -16,13 +16,7 @@ use crate::measure::TargetKey;
 impl Store {
     /// Samples of one metric with `from <= at < to` (milliseconds since the Unix epoch), in order of time. Empty for
     /// a target or metric that is not known.
-    pub async fn read(
-        &self,
-        key: &TargetKey,
-        metric: &str,
-        from: i64,
-        to: i64,
-    ) -> Result<Vec<Sample>, HistoryError> {
+    pub async fn read(&self, key: &TargetKey, metric: &str, from: i64, to: i64) -> Result<Vec<Sample>, HistoryError> {
         let mut series = self.read_many(key, &[metric], from, to).await?;
         Ok(series.pop().unwrap_or_default())
     }
@@ -105,7 +99,8 @@ impl Database {
         let mut found = vec![Vec::new(); metrics.len()];
         let Some(target) = known_target(&mut transaction, key).await? else { return Ok(found) };
         let ids = known_metrics(&mut transaction, metrics).await?;
-        sealed(&mut transaction, target, from, to, Some(&ids), |block| append_samples(&mut found, &ids, &block)).await?;
+        sealed(&mut transaction, target, from, to, Some(&ids), |block| append_samples(&mut found, &ids, &block))
+            .await?;
         let open = open_block(&mut transaction, target, from, to).await?;
         transaction.commit().await?;
         append_samples(&mut found, &ids, &open);
@@ -145,13 +140,7 @@ impl Database {
         Ok((all.at, columns))
     }
 
-    async fn roll_ups(
-        &self,
-        key: &TargetKey,
-        metric: &str,
-        from: i64,
-        to: i64,
-    ) -> Result<Vec<RollUp>, HistoryError> {
+    async fn roll_ups(&self, key: &TargetKey, metric: &str, from: i64, to: i64) -> Result<Vec<RollUp>, HistoryError> {
         let mut connection = self.reader.acquire().await?;
         let mut transaction = connection.begin().await?;
         let Some(target) = known_target(&mut transaction, key).await? else { return Ok(Vec::new()) };
@@ -251,7 +240,7 @@ async fn sealed(
     mut take: impl FnMut(Block),
 ) -> Result<(), HistoryError> {
     let mut rows = sqlx::query(
-        "SELECT data FROM chunk WHERE target = ?1 AND first > ?2 AND first < ?3 AND last >= ?4 ORDER BY first",
+        "SELECT data FROM chunk WHERE target = ?1 AND first >= ?2 AND first < ?3 AND last >= ?4 ORDER BY first",
     )
     .bind(target)
     .bind(from.saturating_sub(LONGEST))

@@ -67,11 +67,7 @@ impl Store {
     /// can be opened or begun (full disk, missing directory or right) the store is [`Health::Unwritable`] and tries
     /// again with each use. Errors: [`HistoryError::Newer`], [`HistoryError::Foreign`].
     pub async fn open(path: impl AsRef<Path>) -> Result<Self, HistoryError> {
-        let inner = Inner {
-            path: path.as_ref().to_owned(),
-            database: RwLock::default(),
-            faults: Mutex::default(),
-        };
+        let inner = Inner { path: path.as_ref().to_owned(), database: RwLock::default(), faults: Mutex::default() };
         let store = Self { inner: Arc::new(inner) };
         match store.database().await {
             Ok(_) | Err(HistoryError::Unwritable(_)) => {}
@@ -106,8 +102,7 @@ impl Store {
     ///
     /// When the store cannot be written at present, the target is made known with its first append that succeeds.
     pub async fn target(&self, key: &TargetKey, metrics: &[String]) -> Result<TargetSeries, HistoryError> {
-        let series =
-            TargetSeries { key: key.clone(), metrics: metrics.to_vec().into(), resolved: Arc::default() };
+        let series = TargetSeries { key: key.clone(), metrics: metrics.to_vec().into(), resolved: Arc::default() };
         let resolved = match self.database().await {
             Ok(database) => {
                 let result = database.resolve(&series).await;
@@ -132,6 +127,9 @@ impl Store {
         if values.len() != series.metrics.len() {
             return Err(HistoryError::Shape { found: values.len(), expected: series.metrics.len() });
         }
+        if !values.iter().any(|value| value.is_finite()) {
+            return Ok(());
+        }
         // After damage the round goes into the file newly begun: only one more attempt is worth making.
         match self.append_once(series, at, values).await {
             Err(HistoryError::Corrupt(_)) => self.append_once(series, at, values).await,
@@ -142,7 +140,7 @@ impl Store {
     async fn append_once(&self, series: &TargetSeries, at: i64, values: &[f32]) -> Result<(), HistoryError> {
         let database = self.database().await?;
         let result = database.append(series, at, values).await;
-        let Some(due) = self.settle_write(database, result).await? else { return Ok(()) };
+        let due = self.settle_write(database, result).await?;
         let database = self.database().await?;
         let result = if due.seal { database.seal(due.target).await } else { Ok(()) };
         let result = match result {

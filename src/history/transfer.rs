@@ -120,11 +120,9 @@ pub async fn export_csv(
 }
 
 fn push_row(line: &mut String, at: i64, values: impl Iterator<Item = f32>) {
-    // Writing into a String cannot fail.
-    match Timestamp::from_millisecond(at) {
-        Ok(instant) => _ = write!(line, "{instant}"),
-        Err(_) => _ = write!(line, "{at}"),
-    }
+    // Writing into a String cannot fail, and the store has no instant that a Timestamp cannot be.
+    let instant = Timestamp::from_millisecond(at).unwrap_or_default();
+    _ = write!(line, "{instant}");
     for value in values {
         line.push(',');
         if value.is_nan() {
@@ -194,12 +192,7 @@ fn parse(
 }
 
 /// Metrics that a header names.
-fn header(
-    file: &str,
-    line: u64,
-    record: &csv::ByteRecord,
-    allowed: &[String],
-) -> Result<Vec<String>, TransferError> {
+fn header(file: &str, line: u64, record: &csv::ByteRecord, allowed: &[String]) -> Result<Vec<String>, TransferError> {
     let error = |column: usize, message: String| TransferError::Cell {
         file: file.to_owned(),
         line,

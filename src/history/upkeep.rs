@@ -2,12 +2,12 @@
 
 use sqlx::{Connection as _, Row as _};
 
+use super::database::Database;
 use super::error::HistoryError;
 use super::read::known_target;
 use super::roll_up::HOUR;
 use super::store::Store;
 use super::write::{metric_ids, target_id};
-use super::database::Database;
 use crate::measure::TargetKey;
 
 /// Days for which hourly roll-ups are kept: a year and a month, so that monthly and yearly patterns can be learnt.
@@ -56,11 +56,7 @@ impl Store {
     }
 
     /// The stored profile of a series and the instant at which it was learnt; `None` when there is none.
-    pub async fn load_profile(
-        &self,
-        key: &TargetKey,
-        metric: &str,
-    ) -> Result<Option<(i64, Vec<u8>)>, HistoryError> {
+    pub async fn load_profile(&self, key: &TargetKey, metric: &str) -> Result<Option<(i64, Vec<u8>)>, HistoryError> {
         let database = self.database().await?;
         let result = database.load_profile(key, metric).await;
         self.settle_read(database, result).await

@@ -27,7 +27,16 @@ const SEAL_ROUNDS_LEAST: usize = 120;
 /// A chunk written by an import has at most this many rounds: a day at 10 s.
 pub(super) const IMPORT_ROUNDS: usize = 8640;
 /// How much power loss may cost.
-const CHECKPOINT_PERIOD: Duration = Duration::from_secs(60);
+const CHECKPOINT_PERIOD: Duration = Duration::from_mins(1);
+
+/// Instants that a round may have: the years 1 to 9999, in milliseconds since the Unix epoch. Sums of an instant
+/// and a few spans cannot overflow within them.
+const INSTANTS: std::ops::RangeInclusive<i64> = -62_135_596_800_000..=253_402_300_799_999;
+
+/// Refuses an instant that no clock in its senses shows.
+pub(super) fn check_instant(at: i64) -> Result<(), HistoryError> {
+    if INSTANTS.contains(&at) { Ok(()) } else { Err(HistoryError::Instant(at)) }
+}
 
 /// What an append leaves to be done.
 #[derive(Clone, Copy, Debug)]
@@ -81,22 +90,12 @@ impl Database {
         layout_metrics(&text)
     }
 
-    /// Adds a round to its target's open chunk. `None`: there was no value to store.
-    pub(super) async fn append(
-        &self,
-        series: &TargetSeries,
-        at: i64,
-        values: &[f32],
-    ) -> Result<Option<Due>, HistoryError> {
+    /// Adds a round to its target's open chunk.
+    pub(super) async fn append(&self, series: &TargetSeries, at: i64, values: &[f32]) -> Result<Due, HistoryError> {
+        check_instant(at)?;
         let mut data = Vec::with_capacity(values.len() * 4);
-        let mut present = false;
         for value in values {
-            let kept = round_value(*value);
-            present |= kept.is_some();
-            data.extend_from_slice(&kept.unwrap_or(f32::NAN).to_le_bytes());
-        }
-        if !present {
-            return Ok(None);
+            data.extend_from_slice(&round_value(*value).unwrap_or(f32::NAN).to_le_bytes());
         }
         let Resolved { target, layout, .. } = self.resolve(series).await?;
         let mut connection = self.writer.acquire().await?;
@@ -113,11 +112,11 @@ impl Database {
         let mut open_chunks = self.open_chunks();
         let open = open_chunks.entry(target).or_insert(OpenChunk { first: at, rounds: 0 });
         open.rounds += 1;
-        let span = at.saturating_sub(open.first).saturating_abs();
+        let span = (at - open.first).abs();
         let seal = open.rounds >= SEAL_ROUNDS
             || (span >= SEAL_SPAN && open.rounds >= SEAL_ROUNDS_LEAST)
             || span >= LONGEST - SEAL_SPAN;
-        Ok(Some(Due { target, seal }))
+        Ok(Due { target, seal })
     }
 
     /// Turns the rows of a target's open chunk into a sealed one, in one transaction.
@@ -179,10 +178,8 @@ pub(super) async fn metric_ids(
             .bind(name)
             .execute(&mut *connection)
             .await?;
-        let id: i64 = sqlx::query_scalar("SELECT id FROM metric WHERE name = ?1")
-            .bind(name)
-            .fetch_one(&mut *connection)
-            .await?;
+        let id: i64 =
+            sqlx::query_scalar("SELECT id FROM metric WHERE name = ?1").bind(name).fetch_one(&mut *connection).await?;
         sqlx::query("INSERT INTO series (target, metric) VALUES (?1, ?2) ON CONFLICT DO NOTHING")
             .bind(target)
             .bind(id)
@@ -272,12 +269,11 @@ async fn write_block(connection: &mut SqliteConnection, target: i64, block: &Blo
     while from < block.at.len() {
         let begin = block.at[from];
         let covering = existing.iter().find(|chunk| chunk.first <= begin && begin <= chunk.last);
-        let end = match covering {
-            Some(chunk) => chunk.last.saturating_add(1),
-            None => {
-                let next = existing.iter().find(|chunk| chunk.first > begin).map_or(i64::MAX, |chunk| chunk.first);
-                next.min(begin.saturating_add(LONGEST))
-            }
+        let end = if let Some(chunk) = covering {
+            chunk.last + 1
+        } else {
+            let next = existing.iter().find(|chunk| chunk.first > begin).map_or(i64::MAX, |chunk| chunk.first);
+            next.min(begin + LONGEST)
         };
         let mut to = from + block.at[from..].partition_point(|at| *at < end);
         if covering.is_none() {

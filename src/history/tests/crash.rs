@@ -42,7 +42,7 @@ fn every_acknowledged_round_outlives_kill_9() {
         // Some hundreds of rounds, then a moment that differs each time: within an append, a seal or a checkpoint.
         let until = acknowledged + 300 + (kill * 97 % 400) as i64;
         while acknowledged < until {
-            acknowledged = lines.recv_timeout(Duration::from_secs(60)).expect("the child stores rounds") + 1;
+            acknowledged = lines.recv_timeout(Duration::from_mins(1)).expect("the child stores rounds") + 1;
         }
         spin(Duration::from_micros(kill * 613 % 5000));
         child.kill().unwrap();

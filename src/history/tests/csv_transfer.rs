@@ -63,10 +63,7 @@ async fn what_is_exported_is_imported_to_the_same_samples() {
 #[tokio::test]
 async fn an_error_names_file_line_column_what_was_found_and_what_is_allowed() {
     assert_eq!(message("").await, "h.csv: is empty");
-    assert_eq!(
-        message("time,tps\n").await,
-        "h.csv: line 1, column 1: found \"time\", allowed: timestamp"
-    );
+    assert_eq!(message("time,tps\n").await, "h.csv: line 1, column 1: found \"time\", allowed: timestamp");
     assert_eq!(
         message("timestamp,tps,tpz\n").await,
         "h.csv: line 1, column 3: found \"tpz\", allowed: response_time, tps, lag"

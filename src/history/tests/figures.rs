@@ -34,7 +34,7 @@ fn season(at: i64) -> f64 {
 
 type Kind = (&'static str, fn(i64, &mut Noise) -> f64);
 
-/// What a PostgreSQL target's metrics look like, ten kinds of them.
+/// What a `PostgreSQL` target's metrics look like, ten kinds of them.
 const KINDS: [Kind; 10] = [
     ("connections, whole", |at, noise| (40.0 * season(at) + 3.0 * noise.normal()).round().max(0.0)),
     ("lock waiters, small whole", |at, noise| (-0.5 * season(at) * noise.uniform().max(1e-9).ln()).floor()),
@@ -46,7 +46,9 @@ const KINDS: [Kind; 10] = [
         (8500.0 * season(at) * (1.0 + 0.05 * noise.normal())).round() / (10.0 + 0.002 * noise.normal())
     }),
     ("cache hit ratio in %", |at, noise| (99.6 - 0.2 * season(at) + 0.05 * noise.normal()).min(100.0)),
-    ("database size in B", |at, noise| 8e9 + ((at - START) as f64 / 1e4).floor() * 4096.0 + (noise.uniform() * 0.01).floor()),
+    ("database size in B", |at, noise| {
+        8e9 + ((at - START) as f64 / 1e4).floor() * 4096.0 + (noise.uniform() * 0.01).floor()
+    }),
     ("WAL bytes/s, 20 % noise", |at, noise| (3e6 * season(at) * (0.2 * noise.normal()).exp()).round()),
     ("deadlocks/s, nearly always 0", |_, noise| if noise.uniform() < 0.001 { 0.1 } else { 0.0 }),
     ("dead rows, whole, a saw", |at, noise| ((at / 40_000) as f64 % 50_000.0 + 300.0 * noise.normal()).round().abs()),

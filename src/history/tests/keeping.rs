@@ -74,10 +74,11 @@ async fn late_rounds_are_put_in_their_place() {
     for index in [30, 10, 1, 6] {
         store.append(&series, START + index * STEP, &[100.0 + index as f32]).await.unwrap();
     }
-    let expected: Vec<(i64, f32)> = [(1, 101.), (5, 5.), (6, 106.), (7, 7.), (10, 110.), (20, 20.), (21, 21.), (30, 130.)]
-        .iter()
-        .map(|(index, value)| (START + index * STEP, *value))
-        .collect();
+    let expected: Vec<(i64, f32)> =
+        [(1, 101.), (5, 5.), (6, 106.), (7, 7.), (10, 110.), (20, 20.), (21, 21.), (30, 130.)]
+            .iter()
+            .map(|(index, value)| (START + index * STEP, *value))
+            .collect();
     assert_eq!(pairs(&store.read(&key("a"), "tps", i64::MIN, i64::MAX).await.unwrap()), expected);
     store.seal(&series).await.unwrap();
     assert_eq!(pairs(&store.read(&key("a"), "tps", i64::MIN, i64::MAX).await.unwrap()), expected);
@@ -89,13 +90,17 @@ async fn a_clock_that_jumps_to_the_end_of_time_does_no_harm() {
     let directory = tempfile::tempdir().unwrap();
     let store = Store::open(file(&directory)).await.unwrap();
     let series = store.target(&key("a"), &names(&["tps"])).await.unwrap();
-    for at in [START, i64::MAX, i64::MIN, START + STEP] {
+    let far = [253_402_300_799_999, -62_135_596_800_000];
+    for at in [START, far[0], far[1], START + STEP] {
         store.append(&series, at, &[1.0]).await.unwrap();
+    }
+    for at in [i64::MIN, i64::MAX, far[0] + 1] {
+        assert!(matches!(store.append(&series, at, &[1.0]).await, Err(HistoryError::Instant(_))));
     }
     store.seal(&series).await.unwrap();
     assert_eq!(store.read(&key("a"), "tps", START, START + DAY).await.unwrap().len(), 2);
     store.append(&series, START + 2 * STEP, &[1.0]).await.unwrap();
-    assert_eq!(store.read(&key("a"), "tps", i64::MIN, i64::MAX).await.unwrap().len(), 4);
+    assert_eq!(store.read(&key("a"), "tps", i64::MIN, i64::MAX).await.unwrap().len(), 5);
 }
 
 #[tokio::test]
@@ -154,4 +159,34 @@ async fn names_with_quotes_and_sql_in_them_are_only_names() {
     store.append(&series, START, &[1.0]).await.unwrap();
     store.seal(&series).await.unwrap();
     assert_eq!(store.read(&key(hostile), hostile, START, START + 1).await.unwrap().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_import_by_another_process_and_readers_do_not_stop_appends() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(file(&directory)).await.unwrap();
+    let other = Store::open(file(&directory)).await.unwrap();
+    let metrics = names(&["tps", "lag"]);
+    let rounds = (0..40_000_i64).map(|index| (START - DAY * 30 + index * STEP, vec![(index % 77) as f32, 0.5]));
+    let import = tokio::spawn(async move { other.import(&key("a"), &names(&["tps", "lag"]), rounds).await });
+    let series = store.target(&key("a"), &metrics).await.unwrap();
+    let reader = store.clone();
+    let read = tokio::spawn(async move {
+        let mut before = 0;
+        loop {
+            let found = reader.read(&key("a"), "tps", START, i64::MAX).await.unwrap().len();
+            assert!(found >= before, "a seal hid {before} - {found} samples");
+            before = found;
+            if found == 2000 {
+                break;
+            }
+        }
+    });
+    for index in 0..2000_i64 {
+        store.append(&series, START + index * STEP, &[1.0, 2.0]).await.unwrap();
+    }
+    assert_eq!(import.await.unwrap().unwrap().samples, 80_000);
+    read.await.unwrap();
+    assert_eq!(store.read(&key("a"), "tps", i64::MIN, i64::MAX).await.unwrap().len(), 42_000);
+    assert_eq!(store.health(), Health::Working);
 }
