@@ -5,5 +5,6 @@
 //! The core (`measure`, `stats`, `learn`, `detect`, `diagnose`, `heal`) is pure functions of values.
 
 pub mod api;
+pub mod cli;
 pub mod gate;
 pub mod measure;
