@@ -35,8 +35,7 @@ pub struct GateError(String);
 pub fn expected() -> Result<Vec<Expected>, GateError> {
     let mut found = Vec::new();
     for file in [APPROVAL_GATE, JOB_SHAPE] {
-        let documents: Vec<Value> =
-            serde_saphyr::from_multiple(file).map_err(|error| GateError(error.to_string()))?;
+        let documents: Vec<Value> = serde_saphyr::from_multiple(file).map_err(|error| GateError(error.to_string()))?;
         for document in documents {
             let text = |pointer: &str| {
                 let value = document.pointer(pointer).and_then(Value::as_str);
@@ -68,7 +67,8 @@ fn difference(path: &str, expected: &Value, found: &Value) -> Option<String> {
                 }
             });
             changed.or_else(|| {
-                let added = present.iter().find(|(name, value)| !wanted.contains_key(*name) && !is_default(name, value));
+                let added =
+                    present.iter().find(|(name, value)| !wanted.contains_key(*name) && !is_default(name, value));
                 added.map(|(name, value)| format!("{path}.{name}: found {value}, expected nothing"))
             })
         }

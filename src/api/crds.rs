@@ -85,7 +85,8 @@ fn without_empty(value: Value) -> Value {
 fn bound_embedded(value: &mut Value) {
     match value {
         Value::Object(members) => {
-            if let Some(condition) = members.get_mut("conditions").and_then(|list| list.pointer_mut("/items/properties"))
+            if let Some(condition) =
+                members.get_mut("conditions").and_then(|list| list.pointer_mut("/items/properties"))
             {
                 bound(condition, "/type", "maxLength", 316);
                 bound(condition, "/status", "maxLength", 16);

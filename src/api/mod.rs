@@ -3,6 +3,8 @@
 //! Nothing here is resolved: durations are still text, references still names. The border of each core
 //! folder turns a spec once into what it means; see [`crate::detect::resolve`] for the pattern.
 
+#![allow(clippy::duplicated_attributes, reason = "the printer columns of a kind repeat the same keys")]
+
 mod anomaly;
 mod anomaly_rule;
 mod baseline;

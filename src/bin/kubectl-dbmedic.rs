@@ -1,3 +1,7 @@
 //! The kubectl plugin; everything is in `dbmedic::cli`.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    dbmedic::cli::run(std::env::args_os())
+}

@@ -1,0 +1,91 @@
+//! Completion: scripts for shells, and candidates for kubectl's own completion of plugins.
+
+use clap::CommandFactory;
+use kube::ResourceExt;
+
+use super::arguments::{Arguments, Common};
+use super::cluster::Cluster;
+use crate::api::{Anomaly, Remediation, RemediationState};
+
+// Cobra's directive "no file names": the last line of what kubectl reads.
+const NO_FILES: &str = ":4\n";
+
+/// The completion script of a shell for the program `kubectl-dbmedic`.
+pub(super) fn script(shell: clap_complete::Shell) -> String {
+    let mut script = Vec::new();
+    clap_complete::generate(
+        shell,
+        &mut Arguments::command().bin_name("kubectl-dbmedic"),
+        "kubectl-dbmedic",
+        &mut script,
+    );
+    String::from_utf8_lossy(&script).into_owned()
+}
+
+/// Candidates for the last of the words, one a line, as `kubectl_complete-dbmedic` has to print them.
+pub(super) async fn candidates(common: &Common, words: &[String]) -> String {
+    let (last, before) = words.split_last().map_or(("", [].as_slice()), |(last, before)| (last.as_str(), before));
+    let named = before.iter().find(|word| !word.starts_with('-')).map(String::as_str);
+    let names = match named {
+        Some(command @ ("explain" | "approve" | "refuse")) if !last.starts_with('-') => names(common, command).await,
+        _ => words_of(named, last),
+    };
+    let fitting: String = names.iter().filter(|name| name.starts_with(last)).map(|name| format!("{name}\n")).collect();
+    fitting + NO_FILES
+}
+
+fn words_of(named: Option<&str>, last: &str) -> Vec<String> {
+    let command = Arguments::command();
+    let inner = named.and_then(|name| command.find_subcommand(name));
+    if last.starts_with('-') {
+        let own = inner.into_iter().flat_map(clap::Command::get_arguments);
+        let flags = command.get_arguments().chain(own).filter_map(clap::Arg::get_long);
+        return flags.map(|flag| format!("--{flag}")).collect();
+    }
+    match (named, inner) {
+        (None, _) => {
+            let shown = command.get_subcommands().filter(|inner| !inner.is_hide_set());
+            shown.map(|inner| inner.get_name().to_owned()).collect()
+        }
+        (Some("completion"), _) => ["bash", "elvish", "fish", "powershell", "zsh"].map(str::to_owned).to_vec(),
+        _ => Vec::new(),
+    }
+}
+
+// A completion that cannot be had is no completion: a shell is no place for an error.
+async fn names(common: &Common, command: &str) -> Vec<String> {
+    let Ok(cluster) = Cluster::connect(common).await else { return Vec::new() };
+    let remediations: Vec<Remediation> = cluster.list().await.unwrap_or_default();
+    if command == "explain" {
+        let anomalies: Vec<Anomaly> = cluster.list().await.unwrap_or_default();
+        let names = anomalies.iter().map(ResourceExt::name_any);
+        return names.chain(remediations.iter().map(ResourceExt::name_any)).collect();
+    }
+    let waiting = remediations.iter().filter(|remediation| {
+        remediation.status.as_ref().and_then(|status| status.state) == Some(RemediationState::AwaitingApproval)
+    });
+    waiting.map(ResourceExt::name_any).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn complete(words: &[&str]) -> String {
+        let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(candidates(&Common::default(), &words))
+    }
+
+    #[test]
+    fn commands_and_flags_complete_without_a_cluster() {
+        assert_eq!(complete(&["a"]), "anomalies\napprove\n:4\n");
+        assert_eq!(complete(&["anomalies", "--fail"]), "--fail-on\n:4\n");
+        assert_eq!(complete(&["completion", "z"]), "zsh\n:4\n");
+    }
+
+    #[test]
+    fn every_shell_has_a_script() {
+        assert!(script(clap_complete::Shell::Bash).contains("kubectl-dbmedic"));
+    }
+}
