@@ -22,4 +22,4 @@ pub mod engine;
 pub mod controllers;
 pub mod operator;
 pub mod fix;
-// pub mod cli;
+pub mod cli;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
-use dbmedic::{api, cli, fix, operator};
+use dbmedic::{api, fix, history, operator};
 
 /// Learns what is normal for a database, notices when that stops, works out why, and fixes it safely.
 #[derive(Parser)]
@@ -25,7 +25,7 @@ enum Task {
     Crds(Crds),
     /// Read or fill the operator's history of samples.
     #[command(subcommand)]
-    History(cli::history::Task),
+    History(history::command::Task),
 }
 
 #[derive(Args)]
@@ -64,7 +64,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         match command.task {
             Task::Operator(arguments) => operator::run(*arguments).await.map(|()| ExitCode::SUCCESS),
             Task::Fix(arguments) => Ok(ExitCode::from(fix::run(*arguments).await)),
-            Task::History(task) => cli::history::run(task).await.map(|()| ExitCode::SUCCESS),
+            Task::History(task) => history::command::run(task).await.map(|()| ExitCode::SUCCESS),
             Task::Crds(_) => Ok(ExitCode::SUCCESS),
         }
     })

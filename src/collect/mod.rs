@@ -3,6 +3,7 @@
 
 pub mod backoff;
 pub mod collector;
+mod look;
 pub mod reset;
 mod session;
 #[cfg(test)]

@@ -13,7 +13,7 @@ use super::learning::{self, Lessons};
 use super::recorder::{Entry, Recorder};
 use super::settings::{BaselineKey, IncidentChange, RuleSettings, TargetSettings};
 use crate::api::IncidentState;
-use crate::collect::{self, CollectorConfig, CollectorHandle, Report};
+use crate::collect::{self, CollectorConfig, Report};
 use crate::detect::{ChangeKind, MetricSet, Phase, Shard, TargetRule};
 use crate::history::{Store, TargetSeries};
 use crate::measure::{Cadence, Round, TargetKey};
@@ -31,7 +31,6 @@ struct Target {
     settings: TargetSettings,
     incarnation: u64,
     metrics: Arc<MetricSet>,
-    collector: CollectorHandle,
     cancel: CancellationToken,
     series: Option<Arc<TargetSeries>>,
     recent: VecDeque<(i64, Vec<f32>)>,
@@ -114,9 +113,11 @@ pub fn start(
         telemetry,
         cancel,
     };
+    let closing = store.clone();
     let running = tokio::spawn(async move {
         task.run(commands, reports, lessons).await;
         let _ = recorder_task.await;
+        closing.close().await;
     });
     (Handle { commands: command_sender, views, store }, running)
 }
@@ -207,7 +208,7 @@ impl Task {
                 unavailable: Vec::new(),
                 learnt: Vec::new(),
                 incidents: HashMap::new(),
-                collector: collector.clone(),
+                collector,
             },
         );
         self.next_incarnation += 1;
@@ -219,7 +220,6 @@ impl Task {
         self.targets[index] = Some(Target {
             incarnation: self.next_incarnation,
             metrics,
-            collector,
             cancel,
             series,
             recent: VecDeque::with_capacity(64),

@@ -5,6 +5,7 @@
 
 mod block;
 mod chunk;
+pub mod command;
 mod database;
 mod error;
 mod import;
@@ -18,10 +19,13 @@ pub mod transfer;
 mod upkeep;
 mod write;
 
+/// Name of the file below the data folder.
+pub const FILE: &str = "history.sqlite";
+
+pub use crate::learn::Sample;
 pub use error::{Health, HistoryError};
 pub use import::Imported;
 pub use roll_up::RollUp;
 pub use rounding::{EXACT_WHOLE, SIGNIFICANT_DIGITS, round_value};
-pub use crate::learn::Sample;
 pub use store::{Store, TargetSeries};
 pub use upkeep::{ROLL_UP_DAYS, Size};

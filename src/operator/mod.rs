@@ -17,6 +17,7 @@ use kube::{Client, Config};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::controllers::{Backoff, Context, Looks, incidents};
 use crate::engine;
@@ -37,7 +38,8 @@ pub async fn run(arguments: arguments::Arguments) -> anyhow::Result<()> {
     let stores = stores::start(&client, &arguments.watch_namespaces, &changes_sender, &cancel);
     http::serve(arguments.listen, stores.clone(), telemetry.clone(), cancel.clone()).await?;
 
-    let mut held = leader::compete(client.clone(), &arguments).await?;
+    let tasks = TaskTracker::new();
+    let leader::Leadership { mut held, leadership } = leader::compete(client.clone(), &arguments).await?;
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
 
@@ -45,21 +47,25 @@ pub async fn run(arguments: arguments::Arguments) -> anyhow::Result<()> {
         held.wait_for(|held| *held).await.context("the Lease is no longer competed for")?;
         telemetry.set_leader(true);
         tracing::info!(identity = arguments.identity, "leading");
-        let engine_task = lead(&arguments, &client, &stores, changes, &telemetry, &cancel).await?;
+        lead(&arguments, &client, &stores, changes, &telemetry, &cancel, &tasks).await?;
         held.wait_for(|held| !*held).await.context("the Lease is no longer competed for")?;
-        tracing::error!("the Lease is lost; ending, for somebody else acts now");
-        anyhow::Ok(engine_task)
+        tracing::error!("the Lease is lost; ending, for somebody else may act now");
+        anyhow::bail!("the Lease was lost")
     };
     let outcome = tokio::select! {
-        outcome = leading => outcome.and_then(|_| anyhow::bail!("the Lease was lost")),
+        outcome = leading => outcome,
         _ = terminate.recv() => Ok(()),
         _ = interrupt.recv() => Ok(()),
     };
     tracing::info!("stopping");
     cancel.cancel();
-    // Dropping the receiver releases the Lease, so that a follower need not wait for its end.
+    tasks.close();
+    if tokio::time::timeout(LAST_WRITES, tasks.wait()).await.is_err() {
+        tracing::warn!("the last rounds were not written in time");
+    }
+    // Released, so that a follower need not wait for its end.
     drop(held);
-    tokio::time::sleep(Duration::from_millis(200)).await;
+    leadership.ended().await;
     outcome
 }
 
@@ -71,12 +77,13 @@ async fn lead(
     changes: mpsc::UnboundedReceiver<stores::Changed>,
     telemetry: &Arc<telemetry::Telemetry>,
     cancel: &CancellationToken,
-) -> anyhow::Result<tokio::task::JoinHandle<()>> {
+    tasks: &TaskTracker,
+) -> anyhow::Result<()> {
     // No decision is made from a half-filled cache.
     while !stores.are_complete() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    let store = history::Store::open(&arguments.data_dir.join("history.sqlite"))
+    let store = history::Store::open(&arguments.data_dir.join(history::FILE))
         .await
         .with_context(|| format!("cannot open the history in {}", arguments.data_dir.display()))?;
     let (incident_sender, incident_changes) = mpsc::unbounded_channel();
@@ -95,7 +102,8 @@ async fn lead(
     });
     tokio::spawn(cancel.clone().run_until_cancelled_owned(incidents::run(context.clone(), incident_changes)));
     queues::start(&context, changes, noticed, cancel);
-    Ok(engine_task)
+    tasks.spawn(engine_task);
+    Ok(())
 }
 
 async fn client() -> anyhow::Result<Client> {

@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::api::{Anomaly, AnomalyRule, Baseline, Remediation, RemediationApproval, RemediationPolicy};
 
-/// Label on a Job that names the Remediation it works for.
+/// Label on a Job with the UID of the Remediation it works for: a name can be longer than a label.
 pub const REMEDIATION_LABEL: &str = "dbmedic.io/remediation";
 
 /// Some cloud load balancers drop connections that are idle for 240 s; the default of 290 s would meet that.
@@ -100,7 +100,7 @@ pub fn start(client: &Client, namespaces: &[String], changes: &mpsc::UnboundedSe
     let approvals =
         starter.watch::<RemediationApproval>(Kind::Approval, |approval| Some(approval.spec.remediation.clone()), "");
     let pods = starter.watch::<Pod>(Kind::Pod, |_| None, "");
-    let jobs = starter.watch::<Job>(Kind::Job, |job| job.labels().get(REMEDIATION_LABEL).cloned(), REMEDIATION_LABEL);
+    let jobs = starter.watch::<Job>(Kind::Job, |job| job.owner_references().first().map(|owner| owner.name.clone()), REMEDIATION_LABEL);
     let progress = Arc::new(std::mem::take(&mut starter.progress));
     for task in std::mem::take(&mut starter.tasks) {
         task(progress.clone());

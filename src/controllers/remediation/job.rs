@@ -50,7 +50,7 @@ pub fn build(
     let uid = remediation.uid().unwrap_or_default();
     let labels: std::collections::BTreeMap<String, String> = [
         ("app.kubernetes.io/managed-by".to_owned(), "dbmedic".to_owned()),
-        (REMEDIATION_LABEL.to_owned(), remediation.name_any()),
+        (REMEDIATION_LABEL.to_owned(), uid.clone()),
         (PURPOSE_LABEL.to_owned(), purpose.as_str().to_owned()),
         (ATTEMPT_LABEL.to_owned(), attempt.to_string()),
     ]

@@ -199,7 +199,8 @@ fn destination(key: &TargetKey, context: &Context) -> Option<Destination> {
 }
 
 async fn jobs(remediation: &Remediation, namespace: &str, context: &Context) -> Result<Vec<JobSeen>, Error> {
-    let selector = ListParams::default().labels(&format!("{REMEDIATION_LABEL}={}", remediation.name_any()));
+    let uid = remediation.uid().unwrap_or_default();
+    let selector = ListParams::default().labels(&format!("{REMEDIATION_LABEL}={uid}"));
     let jobs: Api<Job> = Api::namespaced(context.client.clone(), namespace);
     let jobs = call("list the Jobs", jobs.list(&selector)).await?.items;
     if jobs.is_empty() {
@@ -207,7 +208,6 @@ async fn jobs(remediation: &Remediation, namespace: &str, context: &Context) -> 
     }
     let pods: Api<Pod> = Api::namespaced(context.client.clone(), namespace);
     let pods = call("list the Jobs' pods", pods.list(&selector)).await?.items;
-    let uid = remediation.uid().unwrap_or_default();
     Ok(jobs
         .iter()
         .filter(|job| job.owner_references().iter().any(|owner| owner.uid == uid))

@@ -7,6 +7,7 @@ pub mod error;
 #[cfg(test)]
 pub mod fixture;
 pub mod keyword;
+pub mod look;
 pub mod observe;
 pub mod quote;
 pub mod statement_reader;

@@ -19,6 +19,7 @@ mod pg_proxy;
 mod postgres;
 mod process;
 mod scratch;
+pub mod shop;
 
 pub use api_proxy::{ApiProxy, Moment, Write};
 pub use certificate::Certificate;

@@ -1,0 +1,78 @@
+//! The story itself: a database loses an index and gets it back.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use dbmedic::api::{Anomaly, AnomalyState, Baseline, Remediation, RemediationState, RootCauseKind, conditions};
+use dbmedic_test_support::eventually;
+use dbmedic_test_support::shop::Options;
+use kube::Api;
+
+use super::world::{PATIENCE, list, watched_shop};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dropped_index_is_found_built_again_and_measured() -> Result<()> {
+    let (cluster, shop, operator) = watched_shop(Options::default()).await?;
+    let client = cluster.client("admin").await?;
+    let baselines: Api<Baseline> = Api::namespaced(client.clone(), &shop.namespace);
+    let anomalies: Api<Anomaly> = Api::namespaced(client.clone(), &shop.namespace);
+    let remediations: Api<Remediation> = Api::namespaced(client, &shop.namespace);
+    let workload = shop.start_workload(4, Duration::from_millis(20)).await?;
+
+    eventually(PATIENCE, "the Baseline is ready and has learnt", async || {
+        let baseline = baselines.get("orders").await?;
+        let status = baseline.status.unwrap_or_default();
+        let is = |type_: &str, wanted: &str| {
+            conditions::find(&status.conditions, type_).is_some_and(|condition| condition.status == wanted)
+        };
+        Ok((is("Ready", "True") && is("Learning", "False")).then_some(()))
+    })
+    .await
+    .with_context(|| operator.process.log_end())?;
+
+    shop.drop_index().await?;
+    let remediation = eventually(PATIENCE, "a Remediation has succeeded", async || {
+        let all = list(&remediations).await?;
+        Ok(all.into_iter().find(|one| state(one) == Some(RemediationState::Succeeded)))
+    })
+    .await;
+    let remediation = match remediation {
+        Ok(remediation) => remediation,
+        Err(error) => {
+            for anomaly in list(&anomalies).await? {
+                eprintln!("{}", serde_json::to_string_pretty(&anomaly)?);
+            }
+            for one in list(&remediations).await? {
+                eprintln!("{}", serde_json::to_string_pretty(&one)?);
+            }
+            return Err(error).with_context(|| std::fs::read_to_string(shop.operator_log()).unwrap_or_default());
+        }
+    };
+
+    let anomaly = anomalies.get(&remediation.spec.anomaly_ref.name).await?;
+    let cause = anomaly.status.clone().unwrap_or_default().root_cause.context("no cause was found")?;
+    assert_eq!(cause.kind, RootCauseKind::MissingIndex);
+    assert!(cause.summary.contains("orders"), "{}", cause.summary);
+    let missing = cause.missing_index.context("no index was found missing")?;
+    assert_eq!((missing.table.as_str(), missing.columns), ("orders", vec!["customer_id".to_owned()]));
+    let node = cause.statements.first().and_then(|statement| statement.node.clone()).context("no plan node")?;
+    assert!(node.node_type.contains("Seq Scan") && node.rows_read > 10.0 * node.rows_returned, "{node:?}");
+
+    let status = remediation.status.clone().unwrap_or_default();
+    let verification = status.verification.context("nothing was measured")?;
+    let (before, after) = (verification.before.value.unwrap_or(0.0), verification.after.value.unwrap_or(f64::MAX));
+    assert!(after < before / 2.0, "{before} ms before, {after} ms after");
+    assert_eq!(shop.customer_indexes().await?, (1, 0));
+    eventually(PATIENCE, "the Anomaly is resolved", async || {
+        let anomaly = anomalies.get(&remediation.spec.anomaly_ref.name).await?;
+        Ok((anomaly.status.and_then(|status| status.state) == Some(AnomalyState::Resolved)).then_some(()))
+    })
+    .await?;
+    assert_eq!(list(&remediations).await?.len(), 1, "one fault, one change");
+    assert!(workload.done() > 0);
+    Ok(())
+}
+
+fn state(remediation: &Remediation) -> Option<RemediationState> {
+    remediation.status.as_ref().and_then(|status| status.state)
+}
