@@ -187,13 +187,18 @@ impl Store {
 
     /// Opens the file; sets it aside first when it is damaged.
     async fn begin(&self) -> Result<Database, HistoryError> {
-        match Database::open(&self.inner.path, self.next_generation()).await {
-            Err(HistoryError::Corrupt(message)) => {
-                self.set_aside(&message)?;
-                Database::open(&self.inner.path, self.next_generation()).await
-            }
-            result => result,
+        let mut opened = Database::open(&self.inner.path, self.next_generation()).await;
+        if let Err(HistoryError::Corrupt(message)) = &opened {
+            self.set_aside(message)?;
+            opened = Database::open(&self.inner.path, self.next_generation()).await;
         }
+        opened.map_err(|error| match error {
+            // SQLite's words do not say which file.
+            HistoryError::Unwritable(message) => {
+                HistoryError::Unwritable(format!("{}: {message}", self.inner.path.display()))
+            }
+            error => error,
+        })
     }
 
     fn set_aside(&self, message: &str) -> Result<(), HistoryError> {

@@ -161,7 +161,8 @@ async fn a_directory_that_is_missing_is_said_and_used_once_it_is_there() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("later").join("history.db");
     let store = Store::open(&path).await.unwrap();
-    assert!(matches!(store.health(), Health::Unwritable(_)));
+    let Health::Unwritable(message) = store.health() else { panic!("{:?}", store.health()) };
+    assert!(message.contains("later/history.db: "), "{message}");
     let series = store.target(&key("a"), &names(&["tps"])).await.unwrap();
     assert!(matches!(store.append(&series, START, &[1.0]).await, Err(HistoryError::Unwritable(_))));
     std::fs::create_dir(directory.path().join("later")).unwrap();

@@ -1,5 +1,6 @@
 //! The store against real files.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::float_cmp, reason = "what is stored must be read back exactly")]
 
 mod crash;
 mod csv_transfer;
