@@ -1,0 +1,327 @@
+//! The machine explored: one Remediation, an operator that may crash between any two writes, executors that may be
+//! killed, a database that builds on without them, an approval that may be revoked at any time.
+//!
+//! The operator has no memory but what is written: a crash loses its decision and nothing else.
+
+use stateright::{Checker, Model, Property};
+
+use super::tests::{UID, World, approval, policy, report};
+use super::*;
+use crate::api::{ApprovalStatus, Decision as Vote, JobStatus, Mode, RemediationState as State};
+use crate::heal::budget::Reservation;
+use crate::heal::report::Outcome;
+
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+enum Index {
+    Absent,
+    Building,
+    Invalid,
+    Valid,
+}
+
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+struct Job {
+    purpose: Purpose,
+    attempt: u32,
+    phase: JobPhase,
+    outcome: Option<(Outcome, bool)>,
+    builds: bool,
+}
+
+/// The world, and the decision that the operator is about to carry out.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+struct Stage {
+    state: State,
+    message: Option<String>,
+    approved_by: Option<String>,
+    applied: bool,
+    known_jobs: Vec<String>,
+    approved: bool,
+    revocations: u8,
+    reserved: bool,
+    jobs: Vec<Job>,
+    index: Index,
+    kills: u8,
+    samples: Option<bool>,
+    late: bool,
+    pending: Option<Write>,
+    /// The first thing that must never happen and did.
+    fault: Option<&'static str>,
+}
+
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+enum Write {
+    Enter { state: State, message: String, approved_by: Option<String>, applied: bool, jobs: Vec<String> },
+    Reserve,
+    Create(Purpose, u32),
+    Delete(String),
+}
+
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+enum Step {
+    Decide,
+    Write,
+    Crash,
+    Approve,
+    Revoke,
+    Work(usize),
+    Refuse(usize),
+    Kill(usize),
+    OrphanEnds(Index),
+    Measure(bool),
+    TimePasses,
+}
+
+struct Exploration {
+    mode: Mode,
+    kills: u8,
+}
+
+impl Exploration {
+    fn decide(&self, stage: &Stage) -> Decision {
+        let mut world = World::new(stage.state);
+        world.policy = Some(policy(self.mode));
+        world.status.message = stage.message.clone();
+        world.status.approval = stage.approved_by.as_ref().map(|by| ApprovalStatus {
+            by: by.clone(),
+            decided_by: (by != "policy").then(|| "alice".to_owned()),
+            plan_hash: world.spec.plan_hash.clone(),
+        });
+        world.status.applied_at = stage.applied.then(|| timestamp(950_000));
+        world.status.jobs =
+            stage.known_jobs.iter().map(|name| JobStatus { name: name.clone(), ..JobStatus::default() }).collect();
+        if stage.approved {
+            world.approvals = vec![approval(Vote::Approve, &world)];
+        }
+        if stage.reserved {
+            let reservation = Reservation { uid: UID.into(), policy: "shop/standard".into(), at_ms: 950_000 };
+            world.ledger = Some(vec![reservation]);
+        }
+        world.jobs = stage
+            .jobs
+            .iter()
+            .map(|job| JobSeen {
+                name: job_name(UID, job.purpose, job.attempt),
+                purpose: job.purpose,
+                attempt: job.attempt,
+                phase: job.phase,
+                report: job.outcome.map(|(outcome, changed)| report(outcome, changed)),
+                created_ms: 900_000,
+                finished_ms: None,
+            })
+            .collect();
+        let value = match stage.samples {
+            Some(true) => 5.0,
+            Some(false) => 90.0,
+            None => f32::NAN,
+        };
+        world.samples = vec![(960_000, value), (970_000, value), (980_000, value)];
+        world.now_ms = if stage.late { 2_000_000 } else { 1_000_000 };
+        world.decide()
+    }
+
+    fn write(&self, stage: &mut Stage, write: Write) {
+        let apply_active =
+            stage.jobs.iter().any(|job| job.purpose == Purpose::Apply && job.phase == JobPhase::Active);
+        match write {
+            Write::Enter { state, message, approved_by, applied, jobs } => {
+                let over = is_terminal(stage.state) && stage.state != State::Unverified;
+                if over && state != stage.state {
+                    stage.fault = Some("a state that is over was left");
+                }
+                stage.state = state;
+                stage.message = Some(message);
+                stage.approved_by = approved_by.or(stage.approved_by.take());
+                stage.applied |= applied;
+                stage.known_jobs = if jobs.is_empty() { std::mem::take(&mut stage.known_jobs) } else { jobs };
+            }
+            Write::Reserve => stage.reserved = true,
+            Write::Delete(name) => stage.jobs.retain(|job| job_name(UID, job.purpose, job.attempt) != name),
+            Write::Create(purpose, attempt) => {
+                if apply_active {
+                    stage.fault = Some("a Job was created beside an executor that may still begin");
+                }
+                if purpose == Purpose::Apply && !stage.reserved {
+                    stage.fault = Some("a Job without a reservation");
+                }
+                if !stage.jobs.iter().any(|job| job.purpose == purpose && job.attempt == attempt) {
+                    let phase = JobPhase::Active;
+                    stage.jobs.push(Job { purpose, attempt, phase, outcome: None, builds: false });
+                }
+            }
+        }
+    }
+
+    /// One step of an executor, as the protocol has it.
+    fn work(stage: &mut Stage, number: usize) {
+        let orphan = stage.index == Index::Building && !stage.jobs[number].builds;
+        let job = &mut stage.jobs[number];
+        let mut end = |outcome, changed| {
+            job.phase = JobPhase::Succeeded;
+            job.outcome = Some((outcome, changed));
+        };
+        match (job.purpose, stage.index) {
+            // The claim is held by the orphan's session.
+            (Purpose::Apply, Index::Building) if orphan => {}
+            (Purpose::Apply, Index::Building) => {
+                stage.index = Index::Valid;
+                end(Outcome::Applied, true);
+            }
+            (Purpose::Apply, Index::Absent) => {
+                stage.index = Index::Building;
+                job.builds = true;
+            }
+            (Purpose::Apply, Index::Invalid) => stage.index = Index::Absent,
+            (Purpose::Apply, Index::Valid) => end(Outcome::Adopted, false),
+            (Purpose::Undo, Index::Building) => stage.index = Index::Invalid,
+            (Purpose::Undo, Index::Invalid | Index::Valid) => {
+                stage.index = Index::Absent;
+                end(Outcome::Undone, true);
+            }
+            (Purpose::Undo, Index::Absent) => end(Outcome::NothingToUndo, false),
+        }
+    }
+}
+
+fn as_write(decision: Decision) -> Option<Write> {
+    match decision {
+        Decision::Wait { .. } => None,
+        Decision::Reserve => Some(Write::Reserve),
+        Decision::CreateJob { purpose, attempt } => Some(Write::Create(purpose, attempt)),
+        Decision::DeleteJob { name } => Some(Write::Delete(name)),
+        Decision::Enter { state, message, patch } => Some(Write::Enter {
+            state,
+            message,
+            approved_by: patch.approval.map(|approval| approval.by),
+            applied: patch.applied_at.is_some(),
+            jobs: patch.jobs.unwrap_or_default().into_iter().map(|job| job.name).collect(),
+        }),
+    }
+}
+
+impl Model for Exploration {
+    type State = Stage;
+    type Action = Step;
+
+    fn init_states(&self) -> Vec<Stage> {
+        vec![Stage {
+            state: State::Planned,
+            message: None,
+            approved_by: None,
+            applied: false,
+            known_jobs: vec![],
+            approved: false,
+            revocations: 0,
+            reserved: false,
+            jobs: vec![],
+            index: Index::Absent,
+            kills: self.kills,
+            samples: None,
+            late: false,
+            pending: None,
+            fault: None,
+        }]
+    }
+
+    fn actions(&self, stage: &Stage, actions: &mut Vec<Step>) {
+        actions.push(if stage.pending.is_some() { Step::Write } else { Step::Decide });
+        if stage.pending.is_some() {
+            actions.push(Step::Crash);
+        }
+        if self.mode == Mode::Suggest && stage.revocations < 2 {
+            actions.push(if stage.approved { Step::Revoke } else { Step::Approve });
+        }
+        for (number, job) in stage.jobs.iter().enumerate().filter(|(_, job)| job.phase == JobPhase::Active) {
+            actions.push(Step::Work(number));
+            if job.purpose == Purpose::Apply && stage.index == Index::Absent {
+                actions.push(Step::Refuse(number));
+            }
+            if stage.kills > 0 {
+                actions.push(Step::Kill(number));
+            }
+        }
+        let orphan = !stage.jobs.iter().any(|job| job.builds && job.phase == JobPhase::Active);
+        if stage.index == Index::Building && orphan {
+            actions.extend([Step::OrphanEnds(Index::Valid), Step::OrphanEnds(Index::Invalid)]);
+        }
+        if stage.applied && stage.samples.is_none() {
+            actions.extend([Step::Measure(true), Step::Measure(false)]);
+        }
+        if !stage.late {
+            actions.push(Step::TimePasses);
+        }
+    }
+
+    fn next_state(&self, last: &Stage, step: Step) -> Option<Stage> {
+        let mut stage = last.clone();
+        match step {
+            Step::Decide => {
+                let decision = self.decide(&stage);
+                let permitted = self.mode == Mode::Auto || stage.approved;
+                if matches!(decision, Decision::CreateJob { purpose: Purpose::Apply, .. }) && !permitted {
+                    stage.fault = Some("a Job without an approval");
+                }
+                stage.pending = as_write(decision);
+            }
+            Step::Write => {
+                let write = stage.pending.take()?;
+                self.write(&mut stage, write);
+            }
+            Step::Crash => stage.pending = None,
+            Step::Approve => stage.approved = true,
+            Step::Revoke => {
+                stage.approved = false;
+                stage.revocations += 1;
+            }
+            Step::Work(number) => Self::work(&mut stage, number),
+            Step::Refuse(number) => {
+                stage.jobs[number].phase = JobPhase::Failed;
+                stage.jobs[number].outcome = Some((Outcome::Refused, false));
+            }
+            Step::Kill(number) => {
+                stage.kills -= 1;
+                stage.jobs[number].phase = JobPhase::Failed;
+            }
+            Step::OrphanEnds(index) => stage.index = index,
+            Step::Measure(good) => stage.samples = Some(good),
+            Step::TimePasses => stage.late = true,
+        }
+        (stage != *last).then_some(stage)
+    }
+
+    fn properties(&self) -> Vec<Property<Self>> {
+        vec![
+            Property::always("nothing forbidden happens", |_, stage: &Stage| stage.fault.is_none()),
+            Property::always("what is over agrees with the database", |_, stage: &Stage| {
+                let quiet = stage.jobs.iter().all(|job| job.phase != JobPhase::Active);
+                match stage.state {
+                    State::Succeeded | State::Unverified | State::Verifying => stage.index == Index::Valid,
+                    State::RolledBack | State::Failed | State::Refused | State::Expired | State::Superseded => {
+                        quiet && stage.index == Index::Absent
+                    }
+                    _ => true,
+                }
+            }),
+            Property::always("nothing is stuck", |model: &Self, stage: &Stage| {
+                let moving = stage.jobs.iter().any(|job| job.phase == JobPhase::Active)
+                    || stage.pending.is_some()
+                    || matches!(stage.state, State::AwaitingApproval | State::Deferred)
+                    || !stage.late;
+                is_terminal(stage.state) || moving || !matches!(model.decide(stage), Decision::Wait { .. })
+            }),
+            Property::sometimes("it can succeed", |_, stage: &Stage| stage.state == State::Succeeded),
+            Property::sometimes("it can be taken back", |_, stage: &Stage| stage.state == State::RolledBack),
+            Property::sometimes("it can stay unverified", |_, stage: &Stage| stage.state == State::Unverified),
+            Property::sometimes("it can fail without a change", |_, stage: &Stage| stage.state == State::Failed),
+        ]
+    }
+}
+
+#[test]
+fn every_order_of_crashes_kills_and_revocations_is_safe() {
+    for mode in [Mode::Auto, Mode::Suggest] {
+        let checker = Exploration { mode, kills: 2 }.checker().spawn_bfs().join();
+        checker.assert_properties();
+        assert!(checker.unique_state_count() > 500, "{}", checker.unique_state_count());
+    }
+}
