@@ -2,6 +2,7 @@
 
 mod files;
 
+use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -16,7 +17,7 @@ use crate::eventually::eventually;
 use crate::process::{Launch, Process, log_end};
 use crate::scratch::{Scratch, free_port};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The superuser's name.
 pub const SUPERUSER: &str = "postgres";
@@ -303,7 +304,7 @@ impl Postgres {
         let name = quoted(name);
         let mut sql = format!("CREATE ROLE {name} LOGIN PASSWORD '{}';", password.replace('\'', "''"));
         for role in member_of {
-            sql.push_str(&format!("GRANT {} TO {name};", quoted(role)));
+            write!(sql, "GRANT {} TO {name};", quoted(role))?;
         }
         self.execute("postgres", &sql).await
     }
