@@ -32,6 +32,9 @@ const IMPURE: [&str; 21] = [
     "crate::database",
 ];
 
+/// Modules at the edge that are pure text work, which the core may use; their own files are held to the core's rule.
+const PURE_AT_THE_EDGE: [(&str, &str); 1] = [("crate::database::postgresql::quote", "database/postgresql/quote.rs")];
+
 /// What shows that a file speaks to the world.
 const CONNECTIONS: [&str; 5] = ["kube::Client", "Api<", "PgConnection", "SqlitePool", "SqliteConnection"];
 
@@ -67,7 +70,8 @@ impl Source {
 
     fn lines_with(&self, words: &[&str], why: &str) -> Vec<String> {
         let found = self.code().filter_map(|(number, line)| {
-            let word = words.iter().find(|word| contains_word(line, word))?;
+            let line = PURE_AT_THE_EDGE.iter().fold(line.to_owned(), |line, (module, _)| line.replace(module, ""));
+            let word = words.iter().find(|word| contains_word(&line, word))?;
             Some(format!("src/{}:{number}: {word} {why}", self.path))
         });
         found.collect()
@@ -84,7 +88,8 @@ fn contains_word(line: &str, word: &str) -> bool {
 fn violations(sources: &[Source]) -> Vec<String> {
     let mut found = Vec::new();
     for source in sources {
-        if CORE.contains(&source.folder()) {
+        let lent = PURE_AT_THE_EDGE.iter().any(|(_, file)| *file == source.path);
+        if lent || CORE.contains(&source.folder()) {
             found.extend(source.lines_with(&IMPURE, "is not for the pure core"));
         }
         if let Some(place) = FLOW.iter().position(|folder| *folder == source.folder()) {
@@ -139,6 +144,8 @@ fn every_planted_violation_is_found() {
         ("learn/profile.rs", "use crate::detect::Shard;\n"),
         ("controllers/remediation/mod.rs", "//! x\nfn f(c: kube::Client) {}\npub fn decide() {}\n"),
         ("detect/mod.rs", "pub mod sigma;\n"),
+        ("database/postgresql/quote.rs", "use sqlx::PgConnection;\n"),
+        ("actions/add_index.rs", "use crate::database::postgresql::act;\n"),
     ];
     for (path, text) in planted {
         assert_eq!(found_in(path, text).len(), 1, "{path}: {text}");
@@ -153,6 +160,7 @@ fn comments_unit_tests_and_other_names_are_no_violations() {
         ("heal/plan.rs", "let operand::x = brand::NAME;\n"),
         ("controllers/remediation/apply.rs", "use kube::Client;\nlet decision = heal::machine::decide(&situation);\n"),
         ("detect/shard.rs", "use crate::learn::Profile;\n"),
+        ("actions/add_index.rs", "use crate::database::postgresql::quote::quote_identifier;\n"),
     ];
     for (path, text) in harmless {
         assert_eq!(found_in(path, text), Vec::<String>::new(), "{path}: {text}");

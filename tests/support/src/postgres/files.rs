@@ -151,6 +151,12 @@ pub fn write_access_rules(data: &Path, demand_tls: bool) -> Result<()> {
     fs::write(&path, rules).with_context(|| format!("writing {}", path.display()))
 }
 
+/// Whether any process runs in this directory.
+pub fn is_in_use(data: &Path) -> bool {
+    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+    processes.filter_map(|process| fs::read_link(process.path().join("cwd")).ok()).any(|directory| directory == data)
+}
+
 /// Makes a certificate for the server's address and for `localhost`.
 pub fn certificate(directory: &Path, settings: &Settings) -> Result<Certificate> {
     let names = [format!("IP:{}", settings.address), "DNS:localhost".to_owned()];

@@ -159,7 +159,11 @@ impl Postgres {
             Shutdown::Killed => Signal::SIGKILL,
         });
         process.wait(PATIENCE).await?;
-        Ok(())
+        // The children of a killed server hold its shared memory until they notice; a new server refuses to start
+        // beside them. Each runs in the data directory.
+        let data = self.data();
+        eventually(PATIENCE, "the server's children to end", async || Ok((!files::is_in_use(&data)).then_some(())))
+            .await
     }
 
     /// Stops and starts the server.
