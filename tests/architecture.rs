@@ -1,6 +1,8 @@
 //! The rules between the folders of `src/`, checked on their lines: the core is pure, and what holds a connection to
 //! the world does not also judge.
 
+#![expect(clippy::unwrap_used, reason = "the helpers of a test")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
