@@ -1,7 +1,7 @@
 //! A proxy in front of the API server that counts writes.
 
 use std::collections::BTreeMap;
-use std::convert::Infallible;
+use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
 use bytes::Bytes;
-use http_body_util::{BodyExt as _, Full};
+use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use hyper::header::{AUTHORIZATION, CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING, USER_AGENT};
 use hyper::service::service_fn;
@@ -28,10 +28,50 @@ use crate::scratch::{Scratch, random_text, write_private};
 /// When a proxy acts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Moment {
-    /// The request has come from the client; the server has not seen it.
+    /// The request has come from the client; it is sent on after the action.
     BeforeSend,
-    /// The server has done it and answered; the client does not know yet.
+    /// As [`Moment::BeforeSend`], but the server never sees it, as the connection ends after the action: what a client
+    /// that dies before its write leaves behind.
+    Lost,
+    /// The server has done it and answered; the client learns that after the action.
     BeforeReply,
+}
+
+/// Something that a proxy does once.
+pub(crate) type Action = Box<dyn FnOnce() + Send>;
+
+/// The actions that wait for a message, by number and moment.
+#[derive(Default)]
+pub(crate) struct Actions(BTreeMap<usize, Vec<(Moment, Action)>>);
+
+impl Actions {
+    pub(crate) fn add(&mut self, number: usize, moment: Moment, action: Action) {
+        self.0.entry(number).or_default().push((moment, action));
+    }
+
+    /// Whether something waits for the answer to this message.
+    pub(crate) fn awaits_reply(&self, number: usize) -> bool {
+        self.0.get(&number).is_some_and(|actions| actions.iter().any(|(moment, _)| *moment == Moment::BeforeReply))
+    }
+
+    /// Takes out what is to be done when the message comes, or when its answer does.
+    pub(crate) fn take(&mut self, number: usize, reply: bool) -> Vec<(Moment, Action)> {
+        let all = self.0.remove(&number).unwrap_or_default();
+        let (now, later) = all.into_iter().partition(|(moment, _)| (*moment == Moment::BeforeReply) == reply);
+        self.0.insert(number, later);
+        now
+    }
+}
+
+/// Does what is to be done; false if the message is lost with it. Actions wait for processes to die, which must not
+/// hold up other connections.
+pub(crate) async fn act(actions: Vec<(Moment, Action)>) -> Result<bool> {
+    let mut goes_on = true;
+    for (moment, action) in actions {
+        tokio::task::spawn_blocking(action).await.context("the action of a test")?;
+        goes_on &= moment != Moment::Lost;
+    }
+    Ok(goes_on)
 }
 
 /// One write that passed.
@@ -53,14 +93,11 @@ pub struct Write {
     pub at: Instant,
 }
 
-type Action = Box<dyn FnOnce() + Send>;
-
 #[derive(Default)]
 struct State {
     requests: usize,
     writes: Vec<Write>,
-    before_send: BTreeMap<usize, Action>,
-    before_reply: BTreeMap<usize, Action>,
+    actions: Actions,
 }
 
 /// A plain HTTP server that forwards to the API server with the client's own token. Watches stream through.
@@ -129,9 +166,7 @@ impl ApiProxy {
         if number <= state.writes.len() {
             bail!("write {number} has passed already, of {}", state.writes.len());
         }
-        let actions =
-            if moment == Moment::BeforeSend { &mut state.before_send } else { &mut state.before_reply };
-        actions.insert(number, Box::new(action));
+        state.actions.add(number, moment, Box::new(action));
         Ok(())
     }
 
@@ -184,7 +219,7 @@ async fn serve(connection: TcpStream, upstream: Client, state: Arc<Mutex<State>>
     let _ = connection.set_nodelay(true);
     let service = service_fn(|request| {
         let (upstream, state) = (upstream.clone(), Arc::clone(&state));
-        async move { Ok::<_, Infallible>(answer(request, upstream, &state).await) }
+        async move { answer(request, upstream, &state).await }
     });
     let serving = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(connection), service);
     tokio::select! {
@@ -193,15 +228,21 @@ async fn serve(connection: TcpStream, upstream: Client, state: Arc<Mutex<State>>
     }
 }
 
-async fn answer(request: Request<Incoming>, upstream: Client, state: &Mutex<State>) -> Response<Body> {
-    forward(request, upstream, state).await.unwrap_or_else(|error| {
-        let mut response = Response::new(Body::from(format!("{error:#}").into_bytes()));
-        *response.status_mut() = StatusCode::BAD_GATEWAY;
-        response
-    })
+/// The error ends the connection.
+async fn answer(request: Request<Incoming>, upstream: Client, state: &Mutex<State>) -> io::Result<Response<Body>> {
+    match forward(request, upstream, state).await {
+        Ok(Some(response)) => Ok(response),
+        Ok(None) => Err(io::Error::other("the request is lost")),
+        Err(error) => {
+            let mut response = Response::new(Body::from(format!("{error:#}").into_bytes()));
+            *response.status_mut() = StatusCode::BAD_GATEWAY;
+            Ok(response)
+        }
+    }
 }
 
-async fn forward(request: Request<Incoming>, upstream: Client, state: &Mutex<State>) -> Result<Response<Body>> {
+/// Nothing if the request is lost on purpose.
+async fn forward(request: Request<Incoming>, upstream: Client, state: &Mutex<State>) -> Result<Option<Response<Body>>> {
     let (head, body) = request.into_parts();
     let body = body.collect().await?.to_bytes();
     let mut forwarded = Request::builder().method(head.method.clone()).uri(head.uri.clone());
@@ -218,20 +259,23 @@ async fn forward(request: Request<Incoming>, upstream: Client, state: &Mutex<Sta
         let client = head.headers.get(USER_AGENT).and_then(|name| name.to_str().ok()).unwrap_or_default();
         note(state, head.method.as_str(), head.uri.path(), client, &body)
     });
-    act(number.and_then(|number| lock(state).before_send.remove(&number))).await?;
+    let actions = number.map(|number| lock(state).actions.take(number, false));
+    if !act(actions.unwrap_or_default()).await? {
+        return Ok(None);
+    }
     let response = upstream.send(forwarded.body(Body::from(body))?).await?;
-    let Some(number) = number else { return Ok(response) };
+    let Some(number) = number else { return Ok(Some(response)) };
 
     // The whole answer has to be here before the action, else the server may still be working.
     let (head, body) = response.into_parts();
     let body = body.collect().await?.to_bytes();
-    let action = {
+    let actions = {
         let mut state = lock(state);
         state.writes[number - 1].status = Some(head.status.as_u16());
-        state.before_reply.remove(&number)
+        state.actions.take(number, true)
     };
-    act(action).await?;
-    Ok(Response::from_parts(head, Full::new(body).collect().await.map(|body| Body::from(body.to_bytes()))?))
+    act(actions).await?;
+    Ok(Some(Response::from_parts(head, Body::from(body))))
 }
 
 fn note(state: &Mutex<State>, method: &str, path: &str, client: &str, body: &Bytes) -> usize {
@@ -247,14 +291,6 @@ fn note(state: &Mutex<State>, method: &str, path: &str, client: &str, body: &Byt
         at: Instant::now(),
     });
     number
-}
-
-/// Actions wait for processes to die, which must not hold up other connections.
-async fn act(action: Option<Action>) -> Result<()> {
-    if let Some(action) = action {
-        tokio::task::spawn_blocking(action).await.context("the action of a test")?;
-    }
-    Ok(())
 }
 
 fn is_write(method: &Method, path: &str, query: Option<&str>) -> bool {

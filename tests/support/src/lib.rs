@@ -8,6 +8,15 @@
 //! - [`Postgres`]: a PostgreSQL server, a standby of one, with or without TLS.
 //! - [`ApiProxy`], [`PgProxy`]: count what passes, act at the n-th message, go away and come back.
 //!
+//! Variables of the environment that change where the parts come from:
+//!
+//! | variable | meaning |
+//! |---|---|
+//! | `KUBECONFIG_FOR_TESTS` | use this cluster; its user must be allowed everything, impersonation included |
+//! | `DBMEDIC_CLUSTER_PROGRAM` | the control plane's program, if not `target/tools/cluster` |
+//! | `DBMEDIC_POSTGRES_PROGRAMS` | the directory with `initdb` and `postgres`, if not on the `PATH` or Debian's |
+//! | `DBMEDIC_KEEP` | keep temporary directories, with all logs |
+//!
 //! Linux only (`setpriv` of util-linux).
 
 mod api_proxy;

@@ -1,6 +1,5 @@
 //! A proxy in front of PostgreSQL that understands as much of its protocol as counting messages takes.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -11,7 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::api_proxy::Moment;
+use crate::api_proxy::{Actions, Moment, act};
 
 /// The codes by which a client asks for TLS or GSSAPI encryption before its first message.
 const ENCRYPTION_REQUESTS: [u32; 2] = [80_877_103, 80_877_104];
@@ -30,13 +29,10 @@ pub struct Message {
     pub sql: Option<String>,
 }
 
-type Action = Box<dyn FnOnce() + Send>;
-
 #[derive(Default)]
 struct State {
     messages: Vec<Message>,
-    before_send: BTreeMap<usize, Action>,
-    before_reply: BTreeMap<usize, Action>,
+    actions: Actions,
 }
 
 /// A TCP proxy in front of a PostgreSQL server. Connections that the server encrypts pass through uncounted.
@@ -88,9 +84,7 @@ impl PgProxy {
         if number <= state.messages.len() {
             bail!("message {number} has passed already, of {}", state.messages.len());
         }
-        let actions =
-            if moment == Moment::BeforeSend { &mut state.before_send } else { &mut state.before_reply };
-        actions.insert(number, Box::new(action));
+        state.actions.add(number, moment, Box::new(action));
         Ok(())
     }
 
@@ -130,7 +124,7 @@ async fn accept(
     while let Ok((client, _)) = listener.accept().await {
         let generation = *open.borrow();
         if generation.is_none() {
-            reset(client);
+            reset(&client);
             continue;
         }
         let state = Arc::clone(&state);
@@ -146,7 +140,7 @@ async fn accept(
 }
 
 /// Ends a connection the way a port without a listener would: by RST.
-fn reset(client: TcpStream) {
+fn reset(client: &TcpStream) {
     let _ = client.set_zero_linger();
 }
 
@@ -245,17 +239,17 @@ async fn send(
     state: &Mutex<State>,
     awaited: &Mutex<Option<usize>>,
 ) -> Result<()> {
-    let (number, action) = {
+    let (number, actions) = {
         let mut state = lock(state);
         let number = state.messages.len() + 1;
         state.messages.push(Message { number, kind, sql });
-        if state.before_reply.contains_key(&number) {
+        if state.actions.awaits_reply(number) {
             *awaited.lock().unwrap_or_else(PoisonError::into_inner) = Some(number);
         }
-        (number, state.before_send.remove(&number))
+        (number, state.actions.take(number, false))
     };
-    if let Some(action) = action {
-        tokio::task::spawn_blocking(action).await.with_context(|| format!("the action at message {number}"))?;
+    if !act(actions).await? {
+        bail!("message {number} is lost");
     }
     to_server.write_all(bytes).await?;
     Ok(())
@@ -274,10 +268,8 @@ async fn forward_answers(
             return Ok(());
         }
         let number = awaited.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let action = number.and_then(|number| lock(state).before_reply.remove(&number));
-        if let Some(action) = action {
-            tokio::task::spawn_blocking(action).await.context("the action before an answer")?;
-        }
+        let actions = number.map(|number| lock(state).actions.take(number, true));
+        act(actions.unwrap_or_default()).await?;
         to_client.write_all(&buffer[..length]).await?;
     }
 }

@@ -143,7 +143,7 @@ pub(crate) fn random_text() -> Result<String> {
     use std::io::Read as _;
     let mut bytes = [0_u8; 16];
     fs::File::open("/dev/urandom")?.read_exact(&mut bytes).context("reading /dev/urandom")?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(format!("{:032x}", u128::from_be_bytes(bytes)))
 }
 
 /// Writes a file that only its owner may read.

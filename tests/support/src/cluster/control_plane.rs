@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 use k8s_openapi::api::core::v1::ServiceAccount;
 use kube::api::Api;
+use kube::config::KubeConfigOptions;
 use kube::{Client, Config};
 
 use super::free_port;
@@ -18,7 +19,7 @@ use crate::process::{Launch, Process};
 use crate::scratch::write_private;
 
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Writes are logged, reads are not: the log is there to count effects.
 const AUDIT_POLICY: &str = r#"{"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "omitStages": ["RequestReceived"],
@@ -86,7 +87,7 @@ impl ControlPlane {
     async fn is_ready(&self, token: &str) -> bool {
         let text = super::access::kubeconfig(&self.url, &self.authority, token);
         let Ok(kubeconfig) = kube::config::Kubeconfig::from_yaml(&text) else { return false };
-        let Ok(mut config) = Config::from_custom_kubeconfig(kubeconfig, &Default::default()).await else {
+        let Ok(mut config) = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await else {
             return false;
         };
         config.default_retry = false;

@@ -277,9 +277,10 @@ async fn take(shared: &Arc<Shared>, pods: &Api<Pod>, pod: Pod) {
         }
         return;
     }
-    let known = spec.containers.iter().all(|container| {
-        container.image.as_ref().is_some_and(|image| shared.programs.contains_key(image))
-    });
+    let known = spec
+        .containers
+        .iter()
+        .all(|container| container.image.as_ref().is_some_and(|image| shared.programs.contains_key(image)));
     match spec.node_name.as_deref() {
         None if known && pod.metadata.deletion_timestamp.is_none() => bind(shared, pods, &pod).await,
         Some(node) if node == shared.name => {

@@ -85,10 +85,14 @@ pub(super) async fn end(shared: Arc<Shared>, pods: Api<Pod>, pod: Pod) {
     let processes = shared.state().running.get(&key).cloned().unwrap_or_default();
     let grace = pod.metadata.deletion_grace_period_seconds.and_then(|seconds| u64::try_from(seconds).ok());
     let deadline = Instant::now() + Duration::from_secs(grace.unwrap_or(30));
-    processes.iter().for_each(|process| process.signal(Signal::SIGTERM));
+    for process in &processes {
+        process.signal(Signal::SIGTERM);
+    }
     while processes.iter().any(|process| process.ended().is_none()) {
         if Instant::now() >= deadline {
-            processes.iter().for_each(Process::kill);
+            for process in &processes {
+                process.kill();
+            }
         }
         tokio::time::sleep(LOOK).await;
     }

@@ -37,11 +37,15 @@ pub fn programs() -> Result<PathBuf> {
         return Ok(given.into());
     }
     let path = std::env::var_os("PATH").unwrap_or_default();
-    if let Some(found) = std::env::split_paths(&path).find(|directory| directory.join("initdb").is_file()) {
+    // A link may stand alone on the path; the other programs lie beside what it leads to.
+    let on_path = std::env::split_paths(&path).filter_map(|directory| directory.join("initdb").canonicalize().ok());
+    let mut directories = on_path.filter_map(|program| program.parent().map(Path::to_path_buf));
+    if let Some(found) = directories.find(|directory| directory.join("postgres").is_file()) {
         return Ok(found);
     }
     let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
-    let number = |path: &Path| path.file_name().and_then(|name| name.to_str()).and_then(|name| name.parse::<u32>().ok());
+    let number =
+        |path: &Path| path.file_name().and_then(|name| name.to_str()).and_then(|name| name.parse::<u32>().ok());
     versions
         .filter_map(|entry| Some((number(&entry.path())?, entry.path().join("bin"))))
         .filter(|(_, programs)| programs.join("initdb").is_file())
@@ -145,6 +149,12 @@ pub fn write_access_rules(data: &Path, demand_tls: bool) -> Result<()> {
     );
     let path = data.join("pg_hba.conf");
     fs::write(&path, rules).with_context(|| format!("writing {}", path.display()))
+}
+
+/// Whether any process runs in this directory.
+pub fn is_in_use(data: &Path) -> bool {
+    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+    processes.filter_map(|process| fs::read_link(process.path().join("cwd")).ok()).any(|directory| directory == data)
 }
 
 /// Makes a certificate for the server's address and for `localhost`.

@@ -2,6 +2,7 @@
 
 mod files;
 
+use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -16,7 +17,7 @@ use crate::eventually::eventually;
 use crate::process::{Launch, Process, log_end};
 use crate::scratch::{Scratch, free_port};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The superuser's name.
 pub const SUPERUSER: &str = "postgres";
@@ -158,7 +159,11 @@ impl Postgres {
             Shutdown::Killed => Signal::SIGKILL,
         });
         process.wait(PATIENCE).await?;
-        Ok(())
+        // The children of a killed server hold its shared memory until they notice; a new server refuses to start
+        // beside them. Each runs in the data directory.
+        let data = self.data();
+        eventually(PATIENCE, "the server's children to end", async || Ok((!files::is_in_use(&data)).then_some(())))
+            .await
     }
 
     /// Stops and starts the server.
@@ -303,7 +308,7 @@ impl Postgres {
         let name = quoted(name);
         let mut sql = format!("CREATE ROLE {name} LOGIN PASSWORD '{}';", password.replace('\'', "''"));
         for role in member_of {
-            sql.push_str(&format!("GRANT {} TO {name};", quoted(role)));
+            write!(sql, "GRANT {} TO {name};", quoted(role))?;
         }
         self.execute("postgres", &sql).await
     }

@@ -1,7 +1,8 @@
+use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
-use dbmedic_test_support::{Cluster, eventually};
+use anyhow::{Context as _, Result, ensure};
+use dbmedic_test_support::{Cluster, Launch, Postgres, Scratch, Signal, eventually};
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
 use kube::api::{Api, DeleteParams, ListParams};
 
@@ -66,8 +67,10 @@ async fn a_service_account_acts_with_its_own_rights() -> Result<()> {
     ensure!(maps.list(&ListParams::default()).await.is_err());
     let user = format!("system:serviceaccount:{namespace}:operator");
     cluster.grant(&namespace, &user, "", &["configmaps"], &["list"]).await?;
-    eventually(Duration::from_secs(10), "the account's right", async || Ok(maps.list(&ListParams::default()).await.ok()))
-        .await?;
+    eventually(Duration::from_secs(10), "the account's right", async || {
+        Ok(maps.list(&ListParams::default()).await.ok())
+    })
+    .await?;
     Ok(())
 }
 
@@ -126,4 +129,52 @@ async fn a_second_cluster_shares_nothing_with_the_first_and_ends_with_its_handle
     ensure!(!directory.exists());
     ensure!(namespaces.list(&ListParams::default()).await.is_err());
     Ok(())
+}
+
+/// Where the program that is going to be killed writes its directory and process numbers.
+const REPORT_VARIABLE: &str = "DBMEDIC_TESTS_REPORT";
+
+#[tokio::test]
+#[ignore = "a part of a_killed_program_leaves_no_process_and_no_file"]
+async fn starts_everything_and_waits_to_be_killed() -> Result<()> {
+    let report = std::env::var(REPORT_VARIABLE).context(REPORT_VARIABLE)?;
+    let cluster = Cluster::start().await?;
+    let server = Postgres::start().await?;
+    let root = cluster.directory().parent().context("a parent")?.display();
+    let partial = format!("{report}.partial");
+    std::fs::write(&partial, format!("{root}\n{}", server.pid().context("it runs")?))?;
+    std::fs::rename(partial, report)?;
+    std::future::pending().await
+}
+
+#[tokio::test]
+async fn a_killed_program_leaves_no_process_and_no_file() -> Result<()> {
+    let scratch = Scratch::new("report")?;
+    let report = scratch.path().join("report");
+    let program = Launch::new(std::env::current_exe()?)
+        .arguments(["--ignored", "--exact", "cluster::starts_everything_and_waits_to_be_killed"])
+        .environment(REPORT_VARIABLE, &report)
+        .log(scratch.path().join("log"))
+        .start()?;
+    let text = eventually(Duration::from_secs(90), "the program to start everything", async || {
+        ensure!(program.ended().is_none(), "it ended{}", program.log_end());
+        Ok(std::fs::read_to_string(&report).ok())
+    })
+    .await?;
+    let (root, postgres) = text.split_once('\n').context("two lines")?;
+    program.signal(Signal::SIGKILL);
+    eventually(Duration::from_secs(20), "everything to go", async || {
+        let gone = !Path::new(root).exists() && !Path::new("/proc").join(postgres).exists();
+        Ok((gone && !any_process_names(root)).then_some(()))
+    })
+    .await
+}
+
+/// Whether the command line of any process contains this text.
+fn any_process_names(text: &str) -> bool {
+    let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    processes.filter_map(|process| std::fs::read(process.path().join("cmdline")).ok()).any(|line| {
+        let line = String::from_utf8_lossy(&line).into_owned();
+        line.contains(text) && !line.starts_with("sh\0")
+    })
 }

@@ -44,9 +44,10 @@ impl World {
     async fn finished(&self, job: &str) -> Result<String> {
         eventually(PATIENCE, format!("the Job {job} to finish"), async || {
             let conditions = self.jobs.get(job).await?.status.and_then(|status| status.conditions);
-            let ended = conditions.into_iter().flatten().find(|found| {
-                found.status == "True" && (found.type_ == "Complete" || found.type_ == "Failed")
-            });
+            let ended = conditions
+                .into_iter()
+                .flatten()
+                .find(|found| found.status == "True" && (found.type_ == "Complete" || found.type_ == "Failed"));
             Ok(ended.map(|condition| condition.type_))
         })
         .await
@@ -157,10 +158,9 @@ async fn a_database_pod_is_ready_at_its_address_and_stays() -> Result<()> {
     ensure!(status.pod_ip.as_deref() == Some("127.0.0.2") && status.phase.as_deref() == Some("Running"));
     let new: std::net::IpAddr = "127.0.0.3".parse()?;
     world.node.database_pod_is(&world.namespace, "orders-0", new, false).await?;
-    holds_for(Duration::from_secs(1), "the pod's presence", async || Ok(world.pods.get("orders-0").await.is_ok())).await?;
+    holds_for(Duration::from_secs(1), "the pod's presence", async || Ok(world.pods.get("orders-0").await.is_ok()))
+        .await?;
     world.pods.delete("orders-0", &DeleteParams::default()).await?;
-    eventually(PATIENCE, "the pod to go", async || {
-        Ok(world.pods.get_opt("orders-0").await?.is_none().then_some(()))
-    })
-    .await
+    eventually(PATIENCE, "the pod to go", async || Ok(world.pods.get_opt("orders-0").await?.is_none().then_some(())))
+        .await
 }

@@ -1,0 +1,26 @@
+# What a person does with this source tree. `make` alone lists it.
+
+.DEFAULT_GOAL := help
+.PHONY: help tools build check test clean
+
+# Programs that `make tools` may have installed for this machine.
+export PATH := $(HOME)/.cargo/bin:/usr/local/go/bin:$(PATH)
+
+help: ## Lists what can be made
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
+
+tools: ## Installs what is missing (root) or names it, and builds the tests' control plane (first time about 7 minutes)
+	@scripts/tools.sh
+
+build: ## Builds the release programs (first time about 5 minutes)
+	@echo "build: the release programs; the first time takes about 5 minutes, later ones seconds to a minute"
+	cargo build --locked --release --bins
+
+check: ## Format, lints, generated files, architecture, licences (first time about 3 minutes)
+	@scripts/check.sh
+
+test: ## All tests, on a real control plane and a real PostgreSQL (about 3 minutes after the build)
+	@scripts/test.sh
+
+clean: ## Removes everything that was built, the control plane too
+	cargo clean
