@@ -53,7 +53,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let code = match runtime.block_on(dispatch(arguments)) {
         Ok(code) => code,
         Err(failure) => {
-            eprintln!("Error: {}", text::clean(&failure.to_string()));
+            let said = failure.to_string();
+            let lines: Vec<String> = said.lines().map(text::clean).collect();
+            eprintln!("Error: {}", lines.join("\n"));
             failure.exit_code()
         }
     };
