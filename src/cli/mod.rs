@@ -83,7 +83,7 @@ async fn dispatch(arguments: Arguments) -> Result<u8, Failure> {
             for hint in status.hints() {
                 eprintln!("{hint}");
             }
-            Ok(failed(fail_on.is_some_and(|least| status.worst() >= Some(least))))
+            Ok(failed(fail_on.is_some_and(|least| status.worst >= Some(least))))
         }
         Command::Anomalies { fail_on, resolved } => {
             let cluster = Cluster::connect(common).await?;
