@@ -30,6 +30,3 @@ SELECT 'CREATE ROLE dbmedic_fixer LOGIN' WHERE NOT EXISTS (SELECT FROM pg_roles 
 ALTER ROLE dbmedic_fixer LOGIN NOINHERIT NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION
   CONNECTION LIMIT 2 PASSWORD :'fixer_password';
 GRANT :"owner" TO dbmedic_fixer;
--- The system identifier and the timeline tell the Job that it is on the right server; plans name both.
-GRANT pg_monitor TO dbmedic_fixer;
-GRANT EXECUTE ON FUNCTION pg_control_system(), pg_control_checkpoint() TO dbmedic_fixer, dbmedic_monitor;

@@ -4,6 +4,7 @@
 //! folder turns a spec once into what it means; see [`crate::detect::resolve`] for the pattern.
 
 #![allow(clippy::duplicated_attributes, reason = "the printer columns of a kind repeat the same keys")]
+#![allow(clippy::doc_markdown, reason = "doc comments become the descriptions of the schema")]
 
 mod anomaly;
 mod anomaly_rule;

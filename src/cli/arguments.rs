@@ -42,8 +42,14 @@ pub(super) struct Common {
     /// Form of the output
     #[arg(short, long, global = true, value_enum, default_value_t = Format::Table)]
     pub output: Format,
-    /// Colour: auto means on a terminal, unless NO_COLOR is set
-    #[arg(long, global = true, value_enum, default_value_t = Colour::Auto, value_name = "WHEN")]
+    #[arg(
+        help = "Colour: auto means on a terminal, unless NO_COLOR is set",
+        long,
+        global = true,
+        value_enum,
+        default_value_t = Colour::Auto,
+        value_name = "WHEN"
+    )]
     pub color: Colour,
 }
 
@@ -175,7 +181,7 @@ mod tests {
 
     #[test]
     fn a_timeout_is_a_duration_or_seconds_or_never() {
-        assert_eq!(timeout("1m"), Ok(Timeout(Some(Duration::from_secs(60)))));
+        assert_eq!(timeout("1m"), Ok(Timeout(Some(Duration::from_mins(1)))));
         assert_eq!(timeout("7"), Ok(Timeout(Some(Duration::from_secs(7)))));
         assert_eq!(timeout("0"), Ok(Timeout(None)));
         assert!(timeout("soon").is_err());

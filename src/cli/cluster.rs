@@ -49,8 +49,8 @@ impl Cluster {
             None => Config::infer().await.map_err(|error| error.to_string()),
         };
         let mut config = config.map_err(|error| Failure::Other(format!("kubeconfig: {error}")))?;
-        // The time limit is ours; kube's own retries of a throttled call could outlast it unseen.
-        config.connect_timeout = common.request_timeout.0;
+        // One time limit, ours: it covers connecting, answering and kube's own retries, and has an exit code of its own.
+        config.connect_timeout = None;
         let namespace = common.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
         let client = Client::try_from(config).map_err(|error| Failure::Other(format!("kubeconfig: {error}")))?;
         Ok(Self { client, namespace, all_namespaces: common.all_namespaces, timeout: common.request_timeout.0 })

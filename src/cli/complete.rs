@@ -25,13 +25,34 @@ pub(super) fn script(shell: clap_complete::Shell) -> String {
 /// Candidates for the last of the words, one a line, as `kubectl_complete-dbmedic` has to print them.
 pub(super) async fn candidates(common: &Common, words: &[String]) -> String {
     let (last, before) = words.split_last().map_or(("", [].as_slice()), |(last, before)| (last.as_str(), before));
-    let named = before.iter().find(|word| !word.starts_with('-')).map(String::as_str);
+    let command = Arguments::command();
+    let named = before.iter().map(String::as_str).find(|word| command.find_subcommand(word).is_some());
     let names = match named {
-        Some(command @ ("explain" | "approve" | "refuse")) if !last.starts_with('-') => names(common, command).await,
+        Some(command @ ("explain" | "approve" | "refuse")) if !last.starts_with('-') => {
+            names(&with_place(common, before), command).await
+        }
         _ => words_of(named, last),
     };
-    let fitting: String = names.iter().filter(|name| name.starts_with(last)).map(|name| format!("{name}\n")).collect();
+    let fitting: String =
+        names.iter().filter(|name| name.starts_with(last)).flat_map(|name| [name.as_str(), "\n"]).collect();
     fitting + NO_FILES
+}
+
+// The words are an unfinished command line, so only the flags that say where to look are read from them.
+fn with_place(common: &Common, words: &[String]) -> Common {
+    let mut common = common.clone();
+    let spelt =
+        words.iter().map(|word| word.split_once('=').map_or((word.as_str(), None), |(flag, at)| (flag, Some(at))));
+    for (index, (flag, joined)) in spelt.enumerate() {
+        let value = joined.or_else(|| words.get(index + 1).map(String::as_str)).map(str::to_owned);
+        match flag {
+            "-n" | "--namespace" => common.namespace = value,
+            "--context" => common.context = value,
+            "--kubeconfig" => common.kubeconfig = value.map(Into::into),
+            _ => {}
+        }
+    }
+    common
 }
 
 fn words_of(named: Option<&str>, last: &str) -> Vec<String> {
@@ -82,6 +103,14 @@ mod tests {
         assert_eq!(complete(&["a"]), "anomalies\napprove\n:4\n");
         assert_eq!(complete(&["anomalies", "--fail"]), "--fail-on\n:4\n");
         assert_eq!(complete(&["completion", "z"]), "zsh\n:4\n");
+    }
+
+    #[test]
+    fn flags_before_the_command_say_where_to_look() {
+        let words = ["-n", "shop", "--context=test", "approve"].map(str::to_owned);
+        let common = with_place(&Common::default(), &words);
+        assert_eq!((common.namespace.as_deref(), common.context.as_deref()), (Some("shop"), Some("test")));
+        assert_eq!(complete(&["-n", "shop", "completion", "z"]), "zsh\n:4\n");
     }
 
     #[test]

@@ -23,14 +23,15 @@ struct Decided {
     name: String,
     remediation: String,
     decision: Decision,
-    decided_by: String,
+    #[serde(rename = "decidedBy")]
+    by: String,
     plan_hash: String,
 }
 
 impl Report for Decided {
     fn tables(&self, _: bool) -> Vec<Table> {
         let headers = vec!["REMEDIATION", "DECISION", "BY", "APPROVAL", "PLAN-HASH"];
-        let row = [&self.remediation, word(self.decision), &self.decided_by, &self.name, &self.plan_hash];
+        let row = [&self.remediation, word(self.decision), &self.by, &self.name, &self.plan_hash];
         vec![Table { headers, rows: vec![row.into_iter().map(Into::into).collect()] }]
     }
 
@@ -73,7 +74,7 @@ pub(super) async fn run(
         name: created.name_any(),
         remediation: created.spec.remediation,
         decision,
-        decided_by: clean(&created.spec.decided_by),
+        by: clean(&created.spec.decided_by),
         plan_hash: created.spec.plan_hash,
     };
     super::print(&output.render(&decided)?);

@@ -39,9 +39,6 @@ impl Failure {
             kube::Error::Api(status) if status.code == 403 => {
                 Self::Refused { message: status.message.clone(), needs: needs.to_owned() }
             }
-            kube::Error::Api(status) if status.code == 404 && status.reason != "NotFound" => {
-                Self::Other(format!("{what}: {}", status.message))
-            }
             // A path that the server does not know at all: the definitions are not installed.
             kube::Error::Api(status) if status.message.contains("page not found") => {
                 Self::Other(format!("{what}: the kinds of dbmedic.io are not installed in this cluster (apply crds/)"))

@@ -53,7 +53,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let code = match runtime.block_on(dispatch(arguments)) {
         Ok(code) => code,
         Err(failure) => {
-            eprintln!("Error: {}", text::clean(&failure.to_string()));
+            let said = failure.to_string();
+            let lines: Vec<String> = said.lines().map(text::clean).collect();
+            eprintln!("Error: {}", lines.join("\n"));
             failure.exit_code()
         }
     };
@@ -81,7 +83,7 @@ async fn dispatch(arguments: Arguments) -> Result<u8, Failure> {
             for hint in status.hints() {
                 eprintln!("{hint}");
             }
-            Ok(failed(fail_on.is_some_and(|least| status.worst() >= Some(least))))
+            Ok(failed(fail_on.is_some_and(|least| status.worst >= Some(least))))
         }
         Command::Anomalies { fail_on, resolved } => {
             let cluster = Cluster::connect(common).await?;

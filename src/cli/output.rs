@@ -45,13 +45,13 @@ impl Output {
     }
 
     /// Renders a model.
-    pub(super) fn render(&self, report: &impl Report) -> Result<String, Failure> {
+    pub(super) fn render(self, report: &impl Report) -> Result<String, Failure> {
         Ok(match self.format {
             Format::Table => report.text(false, self.headers, self.colour),
             Format::Wide => report.text(true, self.headers, self.colour),
             Format::Json => json(report)?,
             Format::Yaml => yaml(report)?,
-            Format::Name => report.names().iter().map(|name| format!("{name}\n")).collect(),
+            Format::Name => report.names().iter().flat_map(|name| [name.as_str(), "\n"]).collect(),
         })
     }
 }

@@ -22,6 +22,8 @@ pub(super) struct Status {
     pub baselines: Vec<BaselineRow>,
     pub policies: Vec<PolicyRow>,
     pub awaiting_approval: Vec<Waiting>,
+    /// Worst severity of all open anomalies, also of those whose Baseline is gone.
+    pub worst: Option<Severity>,
     #[serde(skip)]
     all_namespaces: bool,
 }
@@ -127,6 +129,7 @@ fn model(
         remediation.status.as_ref().and_then(|status| status.state) == Some(RemediationState::AwaitingApproval)
     });
     Status {
+        worst: anomalies.iter().filter(|anomaly| is_open(anomaly)).map(|anomaly| anomaly.spec.severity).max(),
         baselines: baselines.collect(),
         policies: policies.collect(),
         awaiting_approval: waiting
@@ -154,11 +157,6 @@ fn yes_no(state: &str) -> Cell {
 }
 
 impl Status {
-    /// The worst severity of all open anomalies of the Baselines shown.
-    pub(super) fn worst(&self) -> Option<Severity> {
-        self.baselines.iter().filter_map(|row| row.worst).max()
-    }
-
     /// What a person could do next, for stderr.
     pub(super) fn hints(&self) -> Vec<String> {
         let mut hints = Vec::new();
@@ -311,7 +309,7 @@ standard   auto   ? Unknown   1/10       <none>    <none>
     #[test]
     fn the_worst_open_anomaly_decides_and_waiting_changes_are_named() {
         let status = found();
-        assert_eq!(status.worst(), Some(Severity::High));
+        assert_eq!(status.worst, Some(Severity::High));
         assert_eq!(
             status.hints(),
             [
