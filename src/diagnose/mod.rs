@@ -253,7 +253,7 @@ fn sentence(one: &Ranked<'_>) -> String {
 }
 
 fn count(rows: f64) -> String {
-    if rows < 10.0 { format!("{rows:.1}") } else { format!("{rows:.0}") }
+    if rows < 10.0 && rows.fract() > 0.0 { format!("{rows:.1}") } else { format!("{rows:.0}") }
 }
 
 #[cfg(test)]
