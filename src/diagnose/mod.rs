@@ -49,7 +49,7 @@ pub struct Diagnosis {
 ///
 /// | what is seen | kind |
 /// |---|---|
-/// | a statement with ≥ 10 % of the growth scans a table, and an index is accepted for it | `MissingIndex` |
+/// | a statement with ≥ 10 % of the growth, ≥ 1.5 × slower or more frequent, scans a table, and an index is accepted for it | `MissingIndex` |
 /// | more executions added more time than slower ones, ≥ 1.5 × as many | `MoreCalls` |
 /// | the first statement is ≥ 1.5 × slower, or ran for the first time | `SlowerStatement` |
 /// | anything else | `Unknown` |
@@ -62,7 +62,7 @@ pub fn diagnose(looked: &Looked) -> Diagnosis {
     let mut statements = Vec::new();
     for (position, one) in ranked.iter().enumerate().take(STATEMENTS) {
         let found = examine(one, looked, &mut notes);
-        if advice.is_none() && (one.share >= WORTH_FIXING || position == 0) && one.grown_ms > 0.0 {
+        if advice.is_none() && one.share >= WORTH_FIXING && has_changed(&one.statement.growth) {
             advice = found.map(|found| (*one, found));
         }
         if one.grown_ms > 0.0 || position == 0 {
@@ -201,6 +201,12 @@ fn evidence_of(ranked: &Ranked<'_>, looked: &Looked) -> StatementEvidence {
         rows_per_call: growth.rows_per_call,
         node,
     }
+}
+
+/// Clearly slower, clearly more often, or new: a statement that was always so explains no incident.
+fn has_changed(growth: &StatementGrowth) -> bool {
+    let slower = growth.mean_before_ms.is_none_or(|before| growth.mean_ms >= SLOWER * before);
+    slower || growth.calls_per_second_before.is_some_and(|before| growth.calls_per_second >= OFTENER * before)
 }
 
 /// Kind and sentence.
