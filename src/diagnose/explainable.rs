@@ -28,7 +28,7 @@ pub struct Explainable {
 
 /// Parses exactly one statement of SELECT, UPDATE or DELETE.
 ///
-/// pg_stat_statements turns the constant of `interval '1 day'` into `interval $1`, which neither PostgreSQL nor the
+/// `pg_stat_statements` turns the constant of `interval '1 day'` into `interval $1`, which neither PostgreSQL nor the
 /// parser reads; such typed constants become casts (`$1::interval`) first.
 ///
 /// # Errors

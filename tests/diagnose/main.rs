@@ -7,8 +7,8 @@ use dbmedic::api::RootCauseKind;
 use dbmedic::database::postgresql::look::look;
 use dbmedic::diagnose::{Diagnosis, StatementGrowth, diagnose};
 use server::{Server, script};
+use sqlx::Row;
 use sqlx::postgres::PgConnection;
-use sqlx::{AssertSqlSafe, Row};
 
 const SHOP: &str = "
 create extension pg_stat_statements;
@@ -345,16 +345,29 @@ async fn a_locked_table_and_a_hostile_text_delay_and_change_nothing() {
     let unknown = StatementGrowth { query_id: 1, calls: 1.0, mean_ms: 1.0, ..Default::default() };
     let found = diagnosed(&mut monitor, &[unknown]).await;
     assert!(found.root_cause.summary.len() > 10 && found.facts.is_true("no_fix_available"));
-    // A function that would write is planned, never run.
+}
+
+#[tokio::test]
+async fn a_function_that_the_planner_calls_cannot_change_anything() {
+    let server = Server::start();
+    let mut application = server.connect("postgres").await;
+    shop(&mut application).await;
+    // Said to be stable, so the planner calls it with constants for its estimate.
     script(
         &mut application,
-        "create table proof (n int);
-         create function sneaky(int) returns int stable language plpgsql as $$ begin insert into proof values ($1); return 1; end $$;",
+        "create sequence proof;
+         create function sneaky(int) returns int stable language sql security definer as $$ select nextval('proof')::int + $1 $$;",
     )
     .await;
-    let text = "select * from orders where customer_id = sneaky($1)".to_owned();
-    sqlx::raw_sql(AssertSqlSafe(format!("prepare q as {text}"))).execute(&mut application).await.expect("prepared");
-    let rows: i64 =
-        sqlx::query_scalar("select count(*) from proof").fetch_one(&mut application).await.expect("counted");
-    assert_eq!(rows, 0);
+    let text = "select * from orders where customer_id = sneaky($1)";
+    let growth = grown(&server, &mut application, text, &["1"], Sent::Literals).await;
+    let mut reader = server.connect("postgres").await;
+    let last = "select last_value from proof";
+    let before: i64 = sqlx::query_scalar(last).fetch_one(&mut reader).await.expect("read");
+    assert!(before > 0);
+    let mut monitor = server.connect("monitor").await;
+    let looked = look(&mut monitor, &[growth]).await.expect("looked");
+    assert_eq!(looked.statements.len(), 1);
+    let after: i64 = sqlx::query_scalar(last).fetch_one(&mut reader).await.expect("read");
+    assert_eq!(before, after);
 }

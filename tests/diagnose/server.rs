@@ -13,7 +13,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Makes a cluster with pg_stat_statements and starts it.
+    /// Makes a cluster with `pg_stat_statements` and starts it.
     pub fn start() -> Self {
         let binaries = binaries();
         let directory = tempfile::Builder::new().prefix("dbmedic-pg-").tempdir().expect("a directory");

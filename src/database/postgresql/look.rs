@@ -53,12 +53,12 @@ impl From<sqlx::Error> for LookError {
 }
 
 /// SQLSTATE of an error that the server reported.
-pub(self) fn state(error: &sqlx::Error) -> Option<String> {
+fn state(error: &sqlx::Error) -> Option<String> {
     error.as_database_error().and_then(sqlx::error::DatabaseError::code).map(std::borrow::Cow::into_owned)
 }
 
 /// A read-only transaction with limits; dropping it rolls it back.
-pub(self) async fn transaction(connection: &mut PgConnection) -> Result<Transaction<'_, Postgres>, sqlx::Error> {
+async fn transaction(connection: &mut PgConnection) -> Result<Transaction<'_, Postgres>, sqlx::Error> {
     let mut transaction = connection.begin_with("begin read only").await?;
     sqlx::query(LIMITS).persistent(false).execute(&mut *transaction).await?;
     Ok(transaction)
