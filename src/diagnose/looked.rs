@@ -108,6 +108,7 @@ pub struct ColumnFacts {
 
 /// One index.
 #[derive(Clone, Debug, Default, PartialEq)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a column of the catalogue")]
 pub struct IndexFacts {
     /// Name.
     pub name: String,

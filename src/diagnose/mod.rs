@@ -100,7 +100,7 @@ pub fn diagnose(looked: &Looked) -> Diagnosis {
             Some(_) => "the index is missing, but building it now is not safe".to_owned(),
             None => notes.refusals.first().cloned().unwrap_or_else(|| "no missing index was found".into()),
         };
-        notes.first(facts::NO_FIX_AVAILABLE, reason);
+        notes.first(facts::NO_FIX_AVAILABLE, &reason);
     }
     for missing in &looked.unavailable {
         notes.add("not visible", missing.clone());
@@ -137,8 +137,8 @@ impl Notes {
         }
     }
 
-    fn first(&mut self, name: &str, value: String) {
-        self.add(name, value);
+    fn first(&mut self, name: &str, value: &str) {
+        self.add(name, value.to_owned());
         if let Some(last) = self.evidence.pop() {
             self.evidence.insert(0, last);
         }

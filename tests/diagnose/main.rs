@@ -97,13 +97,11 @@ async fn diagnosed(connection: &mut PgConnection, growth: &[StatementGrowth]) ->
 
 /// `table(columns)` of the advised index, or the reason why there is none.
 fn advice(diagnosis: &Diagnosis) -> String {
-    match &diagnosis.root_cause.missing_index {
-        Some(index) => format!("{}({})", index.table, index.columns.join(",")),
-        None => {
-            let evidence = diagnosis.root_cause.evidence.first().map(|evidence| evidence.value.clone());
-            format!("none: {}", evidence.unwrap_or_default())
-        }
+    if let Some(index) = &diagnosis.root_cause.missing_index {
+        return format!("{}({})", index.table, index.columns.join(","));
     }
+    let evidence = diagnosis.root_cause.evidence.first().map(|evidence| evidence.value.clone());
+    format!("none: {}", evidence.unwrap_or_default())
 }
 
 #[tokio::test]
@@ -183,7 +181,7 @@ async fn the_cause_carries_figures_and_no_literal() {
         Sent::Prepared,
     )
     .await;
-    let found = diagnosed(&mut monitor, &[growth.clone()]).await;
+    let found = diagnosed(&mut monitor, std::slice::from_ref(&growth)).await;
     let cause = &found.root_cause;
     assert_eq!(cause.kind, RootCauseKind::MissingIndex);
     let index = cause.missing_index.as_ref().expect("an index");

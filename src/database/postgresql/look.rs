@@ -156,16 +156,13 @@ async fn statement(
         }
         None => plans::generic(connection, stored, &explainable, unavailable).await?,
     };
-    match &looked.plan {
-        Ok(plan) => {
-            let named = plan.scans().into_iter().map(|scan| (scan.node.schema.clone(), scan.node.relation.clone()));
-            tables.extend(named.filter(|(schema, _)| !schema.is_empty()));
-        }
-        Err(_) => {
-            let written = predicates(&stored.text, &|_, _, _| false).map(|found| found.tables).unwrap_or_default();
-            let names: Vec<_> = written.into_iter().map(|table| (table.schema, table.table)).collect();
-            tables.extend(catalogue::resolve(connection, stored, &names).await?);
-        }
+    if let Ok(plan) = &looked.plan {
+        let named = plan.scans().into_iter().map(|scan| (scan.node.schema.clone(), scan.node.relation.clone()));
+        tables.extend(named.filter(|(schema, _)| !schema.is_empty()));
+    } else {
+        let written = predicates(&stored.text, &|_, _, _| false).map(|found| found.tables).unwrap_or_default();
+        let names: Vec<_> = written.into_iter().map(|table| (table.schema, table.table)).collect();
+        tables.extend(catalogue::resolve(connection, stored, &names).await?);
     }
     Ok(looked)
 }

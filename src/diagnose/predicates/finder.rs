@@ -292,7 +292,7 @@ impl Finder<'_> {
             Expr::Nested(inner) => self.alternatives(inner),
             Expr::BinaryOp { left, op: BinaryOperator::Or, right } => {
                 let (one, other) = (self.alternatives(left)?, self.alternatives(right)?);
-                ((one.0, &one.1) == (other.0, &other.1)).then(|| (one.0, one.1, one.2 + other.2))
+                if (one.0, &one.1) == (other.0, &other.1) { Some((one.0, one.1, one.2 + other.2)) } else { None }
             }
             Expr::BinaryOp { left, op: BinaryOperator::Eq, right } => match (self.column(left), self.column(right)) {
                 (Some((table, column)), None) if self.is_value(right) => Some((table, column, 1.0)),
@@ -304,15 +304,14 @@ impl Finder<'_> {
     }
 
     fn with_column(&mut self, expr: &Expr, condition: &Expr, found: impl FnOnce(&mut Self, Column)) {
-        match self.column(expr) {
-            Some(column) => found(self, column),
-            None => {
-                if let Some((table, column)) = self.column_inside(expr) {
-                    self.inefficient(table, format!("column {column} is compared inside an expression"));
-                }
-                self.other(condition);
-            }
+        if let Some(column) = self.column(expr) {
+            found(self, column);
+            return;
         }
+        if let Some((table, column)) = self.column_inside(expr) {
+            self.inefficient(table, format!("column {column} is compared inside an expression"));
+        }
+        self.other(condition);
     }
 
     fn equal(&mut self, table: usize, column: String, values: f64) {
