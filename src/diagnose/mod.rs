@@ -128,9 +128,9 @@ struct Notes {
 }
 
 impl Notes {
-    fn add(&mut self, name: &str, value: String) {
+    fn add(&mut self, name: &str, value: impl AsRef<str>) {
         if self.evidence.len() < EVIDENCE {
-            let entry = Evidence { name: printable(name, 128), value: printable(&value, 1024) };
+            let entry = Evidence { name: printable(name, 128), value: printable(value.as_ref(), 1024) };
             if !self.evidence.contains(&entry) {
                 self.evidence.push(entry);
             }
@@ -138,7 +138,7 @@ impl Notes {
     }
 
     fn first(&mut self, name: &str, value: &str) {
-        self.add(name, value.to_owned());
+        self.add(name, value);
         if let Some(last) = self.evidence.pop() {
             self.evidence.insert(0, last);
         }
