@@ -20,8 +20,10 @@ pub const SELECTIVITY: f64 = 0.10;
 pub const GAIN: f64 = 0.5;
 /// Least saving in the planner's units.
 pub const SAVING: f64 = 100.0;
-/// A further column has to save this share of the index's own cost, and [`SAVING`] units.
+/// A further column has to save this share of the narrower index's cost.
 pub const WIDER: f64 = 0.10;
+/// And as many units as 125 reads of a random page: what is cheaper than that needs no second column.
+pub const WIDER_SAVING: f64 = 500.0;
 /// A table with this many indexes gets no further one.
 pub const INDEXES: usize = 10;
 /// Most key columns.
@@ -81,7 +83,9 @@ pub fn plan_node(scan: &Scan<'_>, table: Option<&TableFacts>) -> PlanNode {
 pub fn advise(statement: &LookedStatement, predicates: &Predicates, looked: &Looked) -> Vec<Verdict> {
     let Ok(plan) = &statement.plan else { return Vec::new() };
     let scans = plan.scans();
-    let dear = scans.iter().filter(|scan| reads_everything(scan.node) && scan.share >= SCAN_SHARE);
+    // A sort that a LIMIT cuts off is part of reading: an index in that order saves both.
+    let sorted = predicates.stops_early && predicates.tables.iter().any(|used| used.sort.is_some());
+    let dear = scans.iter().filter(|scan| reads_everything(scan.node) && (sorted || scan.share >= SCAN_SHARE));
     dear.map(|scan| judge(statement, plan, scan, predicates, looked).unwrap_or_else(Verdict::Refused)).collect()
 }
 
@@ -121,7 +125,7 @@ fn judge(
     for option in options {
         let wider = option.columns.len() > best.columns.len();
         let saved = best.cost - option.cost;
-        if saved > 0.0 && (!wider || (saved >= WIDER * best.cost && saved >= SAVING)) {
+        if saved > 0.0 && (!wider || (saved >= WIDER * best.cost && saved >= WIDER_SAVING)) {
             best = option;
         }
     }
@@ -250,9 +254,10 @@ struct Context<'a> {
 }
 
 impl Context<'_> {
-    /// Under a LIMIT the scan is not run to its end: it cannot save more than the whole statement costs.
+    /// What an index can replace. Under a LIMIT the scan is not run to its end: it cannot save more than the whole
+    /// statement costs; where the LIMIT cuts off a sort, all of the cost is reading and sorting.
     fn scan_cost(&self) -> f64 {
-        self.scan.cost.min(self.total)
+        if self.predicates.stops_early { self.total } else { self.scan.cost.min(self.total) }
     }
 
     fn usable(&self, name: &str) -> Option<&ColumnFacts> {
@@ -358,7 +363,8 @@ impl Context<'_> {
             Some(Tail::Sort { .. }) => columns.clear(),
             None => {}
         }
-        if let Some((overall, from)) = self.overall(used) {
+        let limited = matches!(tail, Some(Tail::Sort { .. }));
+        if let Some((overall, from)) = self.overall(used).filter(|_| !limited) {
             if covered == filters {
                 (selectivity, source) = (overall, from);
             } else if overall > selectivity {
@@ -372,6 +378,7 @@ impl Context<'_> {
 }
 
 /// The last column of a candidate, when it is not one compared with values for equality.
+#[derive(Clone, Copy)]
 enum Tail<'a> {
     Join { name: &'a str, selectivity: f64, descents: f64 },
     Range { name: &'a str, selectivity: f64 },

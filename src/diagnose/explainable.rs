@@ -28,7 +28,7 @@ pub struct Explainable {
 
 /// Parses exactly one statement of SELECT, UPDATE or DELETE.
 ///
-/// pg_stat_statements turns the constant of `interval '1 day'` into `interval $1`, which neither PostgreSQL nor the
+/// `pg_stat_statements` turns the constant of `interval '1 day'` into `interval $1`, which neither PostgreSQL nor the
 /// parser reads; such typed constants become casts (`$1::interval`) first.
 ///
 /// # Errors
@@ -47,8 +47,14 @@ pub fn parse(text: &str) -> Result<Statement, String> {
     let parsed = Parser::new(&dialect).with_tokens(tokens).parse_statements();
     let mut statements = parsed.map_err(|_| "the statement cannot be parsed".to_owned())?;
     match (statements.pop(), statements.len()) {
-        (Some(statement), 0) => match &statement {
+        (Some(statement), 0) => match statement {
             Statement::Query(_) | Statement::Update(_) | Statement::Delete(_) => Ok(statement),
+            // The executions of a statement prepared in SQL are counted under the text of its PREPARE.
+            Statement::Prepare { statement, .. }
+                if matches!(*statement, Statement::Query(_) | Statement::Update(_) | Statement::Delete(_)) =>
+            {
+                Ok(*statement)
+            }
             _ => Err("only SELECT, UPDATE and DELETE are analysed".into()),
         },
         (None, _) => Err("the text holds no statement".into()),
@@ -196,6 +202,7 @@ mod tests {
             sql("with x as (select 1) update t set a = $1 where b = $2 and c = $2"),
             "WITH x AS (SELECT 1) SELECT 1 FROM t WHERE b = $1 AND c = $1"
         );
+        assert_eq!(sql("prepare p (int) as select * from t where a = $1"), "SELECT * FROM t WHERE a = $1");
     }
 
     #[test]
@@ -212,6 +219,7 @@ mod tests {
             "",
             "select 1; drop table t",
             "drop table t",
+            "prepare p as insert into t values ($1)",
             "insert into t values ($1)",
             "explain analyze delete from t",
             "with gone as (delete from t returning *) select * from gone",

@@ -5,7 +5,7 @@ use super::explain::ExplainNode;
 /// How much time a statement takes now and took before, from cumulative counters.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct StatementGrowth {
-    /// `queryid` of pg_stat_statements.
+    /// `queryid` of `pg_stat_statements`.
     pub query_id: i64,
     /// Executions in the window before the onset.
     pub calls_before: f64,
@@ -108,6 +108,7 @@ pub struct ColumnFacts {
 
 /// One index.
 #[derive(Clone, Debug, Default, PartialEq)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a column of the catalogue")]
 pub struct IndexFacts {
     /// Name.
     pub name: String,

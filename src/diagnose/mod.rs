@@ -49,7 +49,7 @@ pub struct Diagnosis {
 ///
 /// | what is seen | kind |
 /// |---|---|
-/// | a statement with ≥ 10 % of the growth scans a table, and an index is accepted for it | `MissingIndex` |
+/// | a statement with ≥ 10 % of the growth, ≥ 1.5 × slower or more frequent, scans a table, and an index is accepted for it | `MissingIndex` |
 /// | more executions added more time than slower ones, ≥ 1.5 × as many | `MoreCalls` |
 /// | the first statement is ≥ 1.5 × slower, or ran for the first time | `SlowerStatement` |
 /// | anything else | `Unknown` |
@@ -62,7 +62,7 @@ pub fn diagnose(looked: &Looked) -> Diagnosis {
     let mut statements = Vec::new();
     for (position, one) in ranked.iter().enumerate().take(STATEMENTS) {
         let found = examine(one, looked, &mut notes);
-        if advice.is_none() && (one.share >= WORTH_FIXING || position == 0) && one.grown_ms > 0.0 {
+        if advice.is_none() && one.share >= WORTH_FIXING && has_changed(&one.statement.growth) {
             advice = found.map(|found| (*one, found));
         }
         if one.grown_ms > 0.0 || position == 0 {
@@ -100,7 +100,7 @@ pub fn diagnose(looked: &Looked) -> Diagnosis {
             Some(_) => "the index is missing, but building it now is not safe".to_owned(),
             None => notes.refusals.first().cloned().unwrap_or_else(|| "no missing index was found".into()),
         };
-        notes.first(facts::NO_FIX_AVAILABLE, reason);
+        notes.first(facts::NO_FIX_AVAILABLE, &reason);
     }
     for missing in &looked.unavailable {
         notes.add("not visible", missing.clone());
@@ -128,16 +128,16 @@ struct Notes {
 }
 
 impl Notes {
-    fn add(&mut self, name: &str, value: String) {
+    fn add(&mut self, name: &str, value: impl AsRef<str>) {
         if self.evidence.len() < EVIDENCE {
-            let entry = Evidence { name: printable(name, 128), value: printable(&value, 1024) };
+            let entry = Evidence { name: printable(name, 128), value: printable(value.as_ref(), 1024) };
             if !self.evidence.contains(&entry) {
                 self.evidence.push(entry);
             }
         }
     }
 
-    fn first(&mut self, name: &str, value: String) {
+    fn first(&mut self, name: &str, value: &str) {
         self.add(name, value);
         if let Some(last) = self.evidence.pop() {
             self.evidence.insert(0, last);
@@ -203,6 +203,12 @@ fn evidence_of(ranked: &Ranked<'_>, looked: &Looked) -> StatementEvidence {
     }
 }
 
+/// Clearly slower, clearly more often, or new: a statement that was always so explains no incident.
+fn has_changed(growth: &StatementGrowth) -> bool {
+    let slower = growth.mean_before_ms.is_none_or(|before| growth.mean_ms >= SLOWER * before);
+    slower || growth.calls_per_second_before.is_some_and(|before| growth.calls_per_second >= OFTENER * before)
+}
+
 /// Kind and sentence.
 fn cause(ranked: &[Ranked<'_>], advice: Option<&(Ranked<'_>, Advice)>, notes: &Notes) -> (RootCauseKind, String) {
     if let Some((one, advice)) = advice {
@@ -253,7 +259,7 @@ fn sentence(one: &Ranked<'_>) -> String {
 }
 
 fn count(rows: f64) -> String {
-    if rows < 10.0 { format!("{rows:.1}") } else { format!("{rows:.0}") }
+    if rows < 10.0 && rows.fract() > 0.0 { format!("{rows:.1}") } else { format!("{rows:.0}") }
 }
 
 #[cfg(test)]

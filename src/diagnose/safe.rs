@@ -113,20 +113,15 @@ fn transactions(load: &LoadFacts) -> Check {
 fn disk(candidate: &IndexCandidate, load: &LoadFacts) -> Check {
     let index = candidate.size_bytes;
     let estimate = mib(index);
-    match load.free_disk_bytes {
-        Some(free) => {
-            let needed = index.saturating_mul(DISK_FACTOR);
-            let reason =
-                format!("{} MiB of disk are free, {} are needed for an index of {estimate}", mib(free), mib(needed));
-            check("disk", free >= needed, reason)
-        }
-        None => {
-            let allowed = mib(INDEX_BYTES_BLIND);
-            let reason =
-                format!("free disk space is not known: an index of {estimate} MiB, at most {allowed} are allowed");
-            check("disk", index <= INDEX_BYTES_BLIND, reason)
-        }
+    if let Some(free) = load.free_disk_bytes {
+        let needed = index.saturating_mul(DISK_FACTOR);
+        let reason =
+            format!("{} MiB of disk are free, {} are needed for an index of {estimate}", mib(free), mib(needed));
+        return check("disk", free >= needed, reason);
     }
+    let allowed = mib(INDEX_BYTES_BLIND);
+    let reason = format!("free disk space is not known: an index of {estimate} MiB, at most {allowed} are allowed");
+    check("disk", index <= INDEX_BYTES_BLIND, reason)
 }
 
 fn replica(load: &LoadFacts) -> Check {
@@ -153,17 +148,12 @@ fn twin(candidate: &IndexCandidate, table: &TableFacts) -> Check {
             && !index.name.starts_with(OWN_PREFIX)
             && index.columns.iter().map(Option::as_deref).eq(candidate.columns.iter().map(|name| Some(name.as_str())))
     });
-    match twin {
-        None => check("twin", true, "no invalid index on these columns that someone else made".into()),
-        Some(index) => {
-            let name = printable(&index.name, 63);
-            check(
-                "twin",
-                false,
-                format!("index {name} on the same columns is invalid and not ours: a person has to drop it"),
-            )
-        }
-    }
+    let reason = twin.map(|index| {
+        let name = printable(&index.name, 63);
+        format!("index {name} on the same columns is invalid and not ours: a person has to drop it")
+    });
+    let none = || "no invalid index on these columns that someone else made".into();
+    check("twin", twin.is_none(), reason.unwrap_or_else(none))
 }
 
 fn mib(bytes: i64) -> i64 {

@@ -53,12 +53,12 @@ impl From<sqlx::Error> for LookError {
 }
 
 /// SQLSTATE of an error that the server reported.
-pub(self) fn state(error: &sqlx::Error) -> Option<String> {
+fn state(error: &sqlx::Error) -> Option<String> {
     error.as_database_error().and_then(sqlx::error::DatabaseError::code).map(std::borrow::Cow::into_owned)
 }
 
 /// A read-only transaction with limits; dropping it rolls it back.
-pub(self) async fn transaction(connection: &mut PgConnection) -> Result<Transaction<'_, Postgres>, sqlx::Error> {
+async fn transaction(connection: &mut PgConnection) -> Result<Transaction<'_, Postgres>, sqlx::Error> {
     let mut transaction = connection.begin_with("begin read only").await?;
     sqlx::query(LIMITS).persistent(false).execute(&mut *transaction).await?;
     Ok(transaction)
@@ -156,16 +156,13 @@ async fn statement(
         }
         None => plans::generic(connection, stored, &explainable, unavailable).await?,
     };
-    match &looked.plan {
-        Ok(plan) => {
-            let named = plan.scans().into_iter().map(|scan| (scan.node.schema.clone(), scan.node.relation.clone()));
-            tables.extend(named.filter(|(schema, _)| !schema.is_empty()));
-        }
-        Err(_) => {
-            let written = predicates(&stored.text, &|_, _, _| false).map(|found| found.tables).unwrap_or_default();
-            let names: Vec<_> = written.into_iter().map(|table| (table.schema, table.table)).collect();
-            tables.extend(catalogue::resolve(connection, stored, &names).await?);
-        }
+    if let Ok(plan) = &looked.plan {
+        let named = plan.scans().into_iter().map(|scan| (scan.node.schema.clone(), scan.node.relation.clone()));
+        tables.extend(named.filter(|(schema, _)| !schema.is_empty()));
+    } else {
+        let written = predicates(&stored.text, &|_, _, _| false).map(|found| found.tables).unwrap_or_default();
+        let names: Vec<_> = written.into_iter().map(|table| (table.schema, table.table)).collect();
+        tables.extend(catalogue::resolve(connection, stored, &names).await?);
     }
     Ok(looked)
 }

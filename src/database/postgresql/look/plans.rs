@@ -12,7 +12,7 @@ use crate::diagnose::text::printable;
 /// Values of running statements that are tried: the plan of median cost is kept.
 const SAMPLES: usize = 3;
 
-/// A statement as pg_stat_statements keeps it.
+/// A statement as `pg_stat_statements` keeps it.
 #[derive(Clone, Debug)]
 pub(super) struct Stored {
     pub(super) query_id: i64,
