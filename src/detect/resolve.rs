@@ -1,4 +1,4 @@
-//! An AnomalyRule's spec, resolved once into what it means. Never consulted again after that.
+//! The spec of an `AnomalyRule`, resolved once into what it means. Never consulted again after that.
 
 use std::fmt;
 use std::time::Duration;

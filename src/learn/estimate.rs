@@ -41,8 +41,7 @@ const SCALE: Enough = Enough { samples: 60.0, per_hour: 20.0 };
 
 /// A scale is never below this share of its centre: a change of 3 % in a flat series is no incident.
 const FLOOR_OF_CENTRE: f64 = 0.01;
-/// A scale is never below this share of the series' 99th percentile: an hour that is always zero in a series that
-/// is not.
+/// A scale is never below this share of the highest hour's centre: an hour that is always zero in a series that is not.
 const FLOOR_OF_SERIES: f64 = 0.001;
 /// Resolution of a series of whole numbers (counts).
 const WHOLE_STEP: f64 = 1.0;
@@ -108,9 +107,7 @@ impl Estimate {
             stats::robust_scale(&mut buffer).map(|scale| scale * scale)
         });
 
-        buffer.clear();
-        buffer.extend_from_slice(grouped.values());
-        let series = stats::quantile(&mut buffer, 0.99).unwrap_or(0.0).abs() * FLOOR_OF_SERIES;
+        let series = centre.iter().fold(0.0, |highest: f64, centre| highest.max(centre.abs())) * FLOOR_OF_SERIES;
         let whole = grouped.values().iter().all(|value| value.fract().abs() <= 0.0);
         let floor = series.max(if whole { WHOLE_STEP } else { SMALLEST_STEP });
         let mut scale = variance.map(f64::sqrt);

@@ -2,7 +2,7 @@
 //!
 //! Pure: the window's end comes with the options, so the same samples always give the same profile.
 //!
-//! Read in this order: [`calendar`](self) gives each sample its hour of the week, `grouped` keeps the values by hour,
+//! Read in this order: `calendar` gives each sample its hour of the week, `grouped` keeps the values by hour,
 //! `estimate` turns them into centre and scale, `summary` into the figures that people read, `profile` is the result.
 
 mod calendar;
@@ -93,8 +93,9 @@ pub fn learn(samples: &[Sample], options: &Options) -> Option<Profile> {
     }
     estimate.clamp(options.minimum, options.maximum);
 
-    let days = grouped.hours_seen() as f64 / 24.0;
-    let covered = (grouped.hours_seen() as f64 / (window_hours.max(1)) as f64).min(1.0);
+    let hours_seen = f64::from(grouped.hours_seen());
+    let days = hours_seen / 24.0;
+    let covered = (hours_seen / window_hours.max(1) as f64).min(1.0);
     Some(Profile {
         statistics: summary::summarise(&grouped, &estimate, outliers as u64, options),
         confidence: covered * estimate::groups_seen(&grouped, levels),

@@ -11,8 +11,9 @@ const SHOWN_SIGMAS: f64 = 3.0;
 
 pub(super) fn summarise(grouped: &Grouped, estimate: &Estimate, outliers: u64, options: &Options) -> Statistics {
     let mut values = grouped.values().to_vec();
-    let moments: Moments = values.iter().copied().map(f64::from).collect();
-    let mut quantile = |share| stats::quantile(&mut values, share).unwrap_or(0.0);
+    let all = || grouped.values().iter().copied().map(f64::from);
+    let moments: Moments = all().collect();
+    let [median, p95, p99] = stats::quantiles(&mut values, [0.5, 0.95, 0.99]).unwrap_or_default();
     let bands = || estimate.centre.iter().zip(&estimate.scale);
     let lowest = bands().map(|(centre, scale)| centre - SHOWN_SIGMAS * scale).fold(f64::INFINITY, f64::min);
     let highest = bands().map(|(centre, scale)| centre + SHOWN_SIGMAS * scale).fold(f64::NEG_INFINITY, f64::max);
@@ -20,12 +21,12 @@ pub(super) fn summarise(grouped: &Grouped, estimate: &Estimate, outliers: u64, o
         samples: moments.count(),
         outliers,
         mean: moments.mean(),
-        median: quantile(0.5),
+        median,
         standard_deviation: moments.standard_deviation(),
-        p95: quantile(0.95),
-        p99: quantile(0.99),
-        minimum: quantile(0.0),
-        maximum: quantile(1.0),
+        p95,
+        p99,
+        minimum: all().fold(f64::INFINITY, f64::min),
+        maximum: all().fold(f64::NEG_INFINITY, f64::max),
         lower: within(lowest, options.minimum, options.maximum),
         upper: within(highest, options.minimum, options.maximum),
     }

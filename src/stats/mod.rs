@@ -5,5 +5,5 @@ mod order;
 mod tail;
 
 pub use moments::Moments;
-pub use order::{MAD_TO_SIGMA, MEAN_DEVIATION_TO_SIGMA, median, quantile, robust_scale};
+pub use order::{MAD_TO_SIGMA, MEAN_DEVIATION_TO_SIGMA, median, quantile, quantiles, robust_scale};
 pub use tail::normal_tail;

@@ -9,15 +9,38 @@ pub const MEAN_DEVIATION_TO_SIGMA: f64 = 1.253_314_137_315_500_3;
 /// The `share`-quantile (0 to 1, clamped) of finite values, interpolated linearly between the two nearest
 /// (Hyndman and Fan 1996, type 7). Reorders the values. `None` when there are none.
 pub fn quantile(values: &mut [f32], share: f64) -> Option<f64> {
+    quantiles(values, [share]).map(|[found]| found)
+}
+
+/// Several quantiles of finite values in one go: each is sought only among what lies above the one before it. Shares
+/// in ascending order. Reorders the values. `None` when there are none.
+pub fn quantiles<const N: usize>(values: &mut [f32], shares: [f64; N]) -> Option<[f64; N]> {
     let last = values.len().checked_sub(1)?;
-    let position = last as f64 * share.clamp(0.0, 1.0);
-    let below = (position.floor() as usize).min(last);
-    let (_, lower, above) = values.select_nth_unstable_by(below, f32::total_cmp);
+    let mut found = [0.0; N];
+    let mut begin = 0;
+    for (found, share) in found.iter_mut().zip(shares) {
+        let position = last as f64 * share.clamp(0.0, 1.0);
+        // Shares that do not ascend are answered all the same, by a search from the start.
+        if (position.floor() as usize) < begin {
+            begin = 0;
+        }
+        let below = (position.floor() as usize).min(last);
+        *found = selected(&mut values[begin..], below - begin, position - below as f64);
+        begin = below;
+    }
+    Some(found)
+}
+
+/// The value of that rank, moved by `fraction` towards the next one.
+fn selected(values: &mut [f32], rank: usize, fraction: f64) -> f64 {
+    let (_, lower, above) = values.select_nth_unstable_by(rank, f32::total_cmp);
     let lower = f64::from(*lower);
-    let fraction = position - below as f64;
-    let upper = above.iter().copied().min_by(f32::total_cmp).map_or(lower, f64::from);
     // At a fraction of 0 the neighbour must not matter, or rounding would move an exact order statistic.
-    Some(if fraction > 0.0 { lower + fraction * (upper - lower) } else { lower })
+    if fraction <= 0.0 {
+        return lower;
+    }
+    let upper = above.iter().copied().min_by(f32::total_cmp).map_or(lower, f64::from);
+    lower + fraction * (upper - lower)
 }
 
 /// The median of finite values. Reorders them. `None` when there are none.
@@ -81,6 +104,15 @@ mod tests {
             let (lower, upper) = (f64::from(sorted[below]), f64::from(sorted[above]));
             let expected = lower + (position - below as f64) * (upper - lower);
             prop_assert!(close(quantile(&mut values, share), expected));
+        }
+
+        #[test]
+        fn several_quantiles_at_once_agree_with_each_alone(
+            values in prop::collection::vec(-1e6_f32..1e6, 1..100), shares in prop::array::uniform3(0.0_f64..=1.0),
+        ) {
+            let alone = shares.map(|share| quantile(&mut values.clone(), share));
+            let found = quantiles(&mut values.clone(), shares).map(|found| found.map(Some));
+            prop_assert_eq!(found, Some(alone));
         }
 
         #[test]

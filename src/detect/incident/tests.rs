@@ -30,7 +30,8 @@ fn each_interval(events: &[Event]) -> Vec<(i64, Event)> {
 #[test]
 fn the_table_holds() {
     use ChangeKind::{Clearing, DataBack, NoData, Normal, Opened, Pending, Reopened, Resolved};
-    let cases: &[(&str, &[Event], &[(i64, ChangeKind)])] = &[
+    type Case<'a> = (&'a str, &'a [Event], &'a [(i64, ChangeKind)]);
+    let cases: &[Case<'_>] = &[
         ("nothing happens", &[Clear, Clear, Clear], &[]),
         ("a short breach", &[Clear, Breach, Breach, Clear], &[(10, Pending), (30, Normal)]),
         ("a breach held for 30", &[Breach, Breach, Breach, Breach], &[(0, Pending), (30, Opened)]),
