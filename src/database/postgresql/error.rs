@@ -71,6 +71,10 @@ impl From<sqlx::Error> for DatabaseError {
                 Some(reported) => classify(reported.code(), reported.message()),
                 None => Self::Other(printable(reported.message())),
             },
+            // A failed handshake arrives as a failed read.
+            sqlx::Error::Io(cause) if cause.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()) => {
+                Self::Tls(printable(&cause.to_string()))
+            }
             sqlx::Error::Io(cause) => Self::Unreachable(printable(&cause.to_string())),
             sqlx::Error::Tls(cause) => Self::Tls(printable(&cause.to_string())),
             // A stream that no longer makes sense is as good as none.
