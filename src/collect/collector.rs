@@ -156,7 +156,7 @@ pub fn spawn(
     };
     tokio::spawn(async move {
         // Dropping the task wherever it waits is safe: it holds nothing but a connection.
-        let _ = cancel.run_until_cancelled_owned(collector.run()).await;
+        let _ = cancel.run_until_cancelled_owned(Box::pin(collector.run())).await;
     });
     CollectorHandle { commands, identity: identity_seen }
 }
@@ -229,21 +229,16 @@ impl Collector {
         loop {
             let step = tokio::select! {
                 () = tokio::time::sleep_until(self.next_round.into()) => self.round(&mut session).await,
-                command = self.inbox.recv() => match command {
-                    Some(command) => self.obey(command, &mut session).await.map_err(Ended::from),
-                    // No handle is left; rounds go on.
-                    None => {
-                        tokio::time::sleep_until(self.next_round.into()).await;
-                        self.round(&mut session).await
-                    }
-                },
+                // Without any handle left, rounds go on.
+                Some(command) = self.inbox.recv() => self.obey(command, &mut session).await.map_err(Ended::from),
             };
             match step {
                 Ok(()) => backoff.reset(),
-                Err(Ended::Lost(error)) => return Ended::Lost(error),
-                Err(Ended::Unheard) => {
-                    session.close().await;
-                    return Ended::Unheard;
+                Err(ended) => {
+                    if matches!(ended, Ended::Unheard) {
+                        session.close().await;
+                    }
+                    return ended;
                 }
             }
         }
@@ -320,12 +315,9 @@ impl Collector {
     }
 
     async fn obey(&mut self, command: Command, session: &mut Session) -> Result<(), DatabaseError> {
-        let work = match command {
-            Command::Work(work) => work,
-            since => {
-                self.answer_since(since);
-                return Ok(());
-            }
+        let Command::Work(work) = command else {
+            self.answer_since(command);
+            return Ok(());
         };
         let done = tokio::time::timeout(WORK_LIMIT, work(Ok((&mut session.connection, &self.history)))).await;
         if done.is_err() {
@@ -365,7 +357,7 @@ impl Collector {
                         let error = self.failure.clone().unwrap_or_else(|| DatabaseError::Unreachable("no connection".into()));
                         work(Err(error)).await;
                     }
-                    since => self.answer_since(since),
+                    since @ Command::Since { .. } => self.answer_since(since),
                 },
             }
         }

@@ -12,7 +12,7 @@ use crate::database::postgresql::keyword::touches_rows;
 use crate::database::postgresql::statement_reader::{self, StatementsError, monitor_hint};
 use crate::database::postgresql::statements::{Snapshot, StatementHistory};
 use crate::database::postgresql::{DatabaseError, Endpoint, connect, observe, quote_identifier};
-use crate::measure::{Identity, Observation, Role, Unavailable};
+use crate::measure::{Identity, Observation, Role, Storage, Unavailable};
 
 /// How long a polite end of the connection may take.
 const CLOSE_LIMIT: Duration = Duration::from_secs(1);
@@ -25,6 +25,7 @@ enum Group {
     Activity,
     ReplicationLag,
     Storage,
+    Size,
     WriteAheadLog,
     Statements,
     Custom(usize),
@@ -39,6 +40,7 @@ impl Group {
             Self::Activity => &["connection_count", "connection_usage", "lock_waits", "oldest_transaction"],
             Self::ReplicationLag => &["replication_lag"],
             Self::Storage => &["disk_usage", "dead_tuples", "transaction_id_age"],
+            Self::Size => &["disk_usage"],
             Self::Statements => &["response_time", "response_time_p95"],
         }
     }
@@ -180,14 +182,12 @@ impl Session {
 
     async fn read_storage(&mut self, observation: &mut Observation) -> Result<(), DatabaseError> {
         let read = observe::storage(&mut self.connection).await;
-        observation.storage = self.note(Group::Storage, read)?;
-        let Some(storage) = &mut observation.storage else {
-            return Ok(());
-        };
+        let ages = self.note(Group::Storage, read)?;
+        let read = observe::database_bytes(&mut self.connection).await;
+        let database_bytes = self.note(Group::Size, read)?;
         let read = observe::wal_bytes(&mut self.connection).await;
-        if let Some(wal_bytes) = self.note(Group::WriteAheadLog, read)? {
-            storage.wal_bytes = wal_bytes;
-        }
+        let wal_bytes = self.note(Group::WriteAheadLog, read)?.flatten();
+        observation.storage = ages.map(|ages| Storage { database_bytes, wal_bytes, ..ages });
         Ok(())
     }
 

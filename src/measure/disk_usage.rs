@@ -16,7 +16,7 @@ pub(super) const METRIC: Metric = Metric {
 
 fn value(interval: &Interval<'_>) -> Option<f64> {
     let storage = interval.current.storage?;
-    Some(storage.database_bytes.saturating_add(storage.wal_bytes.unwrap_or(0)) as f64)
+    Some(storage.database_bytes?.saturating_add(storage.wal_bytes.unwrap_or(0)) as f64)
 }
 
 #[cfg(test)]
@@ -25,16 +25,17 @@ mod tests {
     use crate::measure::testing::interval;
     use crate::measure::{Observation, Storage};
 
-    fn size(wal_bytes: Option<i64>) -> Option<f64> {
-        let storage = Storage { database_bytes: 1_000, wal_bytes, ..Default::default() };
+    fn size(database_bytes: Option<i64>, wal_bytes: Option<i64>) -> Option<f64> {
+        let storage = Storage { database_bytes, wal_bytes, ..Default::default() };
         let current = Observation { storage: Some(storage), ..Default::default() };
         value(&interval(None, &current, None))
     }
 
     #[test]
     fn the_log_counts_where_it_can_be_seen() {
-        assert_eq!(size(Some(500)), Some(1_500.0));
-        assert_eq!(size(None), Some(1_000.0));
+        assert_eq!(size(Some(1_000), Some(500)), Some(1_500.0));
+        assert_eq!(size(Some(1_000), None), Some(1_000.0));
+        assert_eq!(size(None, Some(500)), None);
     }
 
     #[test]

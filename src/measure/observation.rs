@@ -64,8 +64,8 @@ pub struct Activity {
 /// Sizes and ages, from the round over tables and indexes.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Storage {
-    /// Size of the database in bytes.
-    pub database_bytes: i64,
+    /// Size of the database in bytes; `None` where it cannot be had in time.
+    pub database_bytes: Option<i64>,
     /// Size of the write-ahead log in bytes, where the role may see it.
     pub wal_bytes: Option<i64>,
     /// Dead row versions of all tables; `None` after a reset of the statistics, until they are rebuilt.

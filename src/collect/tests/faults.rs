@@ -12,8 +12,9 @@ async fn traffic(server: &TestServer) {
 #[tokio::test]
 async fn the_crash_of_a_backend_gives_a_gap_and_no_rate_across_it() {
     let server = TestServer::start().await;
-    traffic(&server).await;
     let mut watched = Watched::start(server.endpoint("monitor", "postgres"));
+    watched.connected().await;
+    traffic(&server).await;
     watched.value("response_time").await;
     let mut victim = server.administrator("postgres").await;
     let pid: i32 = sqlx::query_scalar("select pg_backend_pid()").fetch_one(&mut victim).await.unwrap();
@@ -54,6 +55,8 @@ async fn a_promotion_resets_rates_and_ends_the_replication_lag() {
     let mut watched = Watched::start(replica.endpoint("monitor", "postgres"));
     let before = watched.connected().await;
     assert_eq!(before.role, Role::Replica);
+    assert_eq!(watched.unavailable().await, []);
+    watched.value("transaction_id_age").await;
     primary.sql("create table a as select 1").await;
     watched.until(|report| value_of(report, "replication_lag").filter(|&lag| lag < 30.0)).await;
     assert_eq!(watched.role().await, Role::Replica);

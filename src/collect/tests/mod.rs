@@ -1,5 +1,8 @@
 //! Tests of the collector against a real server.
 
+#![allow(clippy::float_cmp, reason = "small whole numbers")]
+
+mod cost;
 mod faults;
 mod rights;
 mod values;

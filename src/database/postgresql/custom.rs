@@ -1,5 +1,7 @@
 //! A Baseline's own metric: one SELECT that returns one row with one number.
 
+use std::fmt::Write as _;
+
 use futures::TryStreamExt;
 use sqlx::postgres::{PgRow, PgValueFormat};
 use sqlx::{AssertSqlSafe, Column, Connection, PgConnection, Row, TypeInfo, ValueRef};
@@ -103,12 +105,12 @@ fn numeric(bytes: &[u8]) -> Option<f64> {
     };
     parts.next()?;
     let mut text = String::from(if negative { "-0" } else { "0" });
-    for _ in 0..count {
-        text.push_str(&format!("{:04}", parts.next()?));
-    }
     // Decimal text keeps what repeated multiplication would round.
+    for _ in 0..count {
+        write!(text, "{:04}", parts.next()?).ok()?;
+    }
     let exponent = (weight - i32::from(count.cast_signed()) + 1) * 4;
-    text.push_str(&format!("e{exponent}"));
+    write!(text, "e{exponent}").ok()?;
     text.parse().ok().filter(|value: &f64| value.is_finite())
 }
 
@@ -123,7 +125,7 @@ mod tests {
     #[test]
     fn numerics_keep_sign_scale_and_digits() {
         assert_eq!(numeric(&encoded(1, 0, &[1, 2_345])), Some(12_345.0));
-        assert_eq!(numeric(&encoded(0, 0x4000, &[3, 1_400])), Some(-3.14));
+        assert_eq!(numeric(&encoded(0, 0x4000, &[3, 2_500])), Some(-3.25));
         assert_eq!(numeric(&encoded(-1, 0, &[50])), Some(0.005));
         assert_eq!(numeric(&encoded(3, 0, &[1])), Some(1e12));
         assert_eq!(numeric(&encoded(0, 0, &[])), Some(0.0));

@@ -71,6 +71,7 @@ impl From<sqlx::Error> for DatabaseError {
                 Some(reported) => classify(reported.code(), reported.message()),
                 None => Self::Other(printable(reported.message())),
             },
+            sqlx::Error::Io(cause) if is_handshake(&cause) => Self::Tls(printable(&cause.to_string())),
             sqlx::Error::Io(cause) => Self::Unreachable(printable(&cause.to_string())),
             sqlx::Error::Tls(cause) => Self::Tls(printable(&cause.to_string())),
             // A stream that no longer makes sense is as good as none.
@@ -78,6 +79,12 @@ impl From<sqlx::Error> for DatabaseError {
             other => Self::Other(printable(&other.to_string())),
         }
     }
+}
+
+/// Whether a failed read was a failed handshake, which arrives as one.
+fn is_handshake(cause: &std::io::Error) -> bool {
+    let Some(inner) = cause.get_ref() else { return false };
+    inner.is::<rustls::Error>()
 }
 
 /// The class of an SQLSTATE (PostgreSQL manual, appendix A).

@@ -1,5 +1,7 @@
 //! A real PostgreSQL server for tests: in a directory of its own, on a free port, gone when dropped.
 
+#![allow(clippy::missing_panics_doc, clippy::panic, reason = "a fixture that fails is a test that fails")]
+
 use std::io::Read as _;
 use std::net::TcpListener;
 use std::os::unix::fs::MetadataExt as _;
@@ -14,7 +16,7 @@ use super::connect::{Endpoint, connect, options};
 use crate::api::Tls;
 
 /// How long a server may take to start.
-const START_LIMIT: Duration = Duration::from_secs(60);
+const START_LIMIT: Duration = Duration::from_mins(1);
 
 /// A server.
 pub struct TestServer {
@@ -122,6 +124,25 @@ impl TestServer {
         self.sql("select pg_reload_conf()").await;
     }
 
+    /// Encrypts, with a certificate for 127.0.0.1 that it returns.
+    pub async fn encrypt(&self) -> Vec<u8> {
+        let openssl = Command::new("openssl")
+            .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"])
+            .args(["-subj", "/CN=test", "-addext", "subjectAltName=IP:127.0.0.1"])
+            .args(["-addext", "basicConstraints=critical,CA:FALSE", "-keyout", "server.key", "-out", "server.crt"])
+            .current_dir(data(&self.directory))
+            .output()
+            .expect("openssl");
+        assert!(openssl.status.success(), "{}", String::from_utf8_lossy(&openssl.stderr));
+        if is_root() {
+            let files = ["server.key", "server.crt"].map(|file| data(&self.directory).join(file));
+            assert!(Command::new("chown").arg("postgres:postgres").args(files).status().expect("chown").success());
+        }
+        self.sql("alter system set ssl = on").await;
+        self.sql("select pg_reload_conf()").await;
+        std::fs::read(data(&self.directory).join("server.crt")).expect("server.crt")
+    }
+
     /// Stops the server at once, as a crash would.
     pub fn stop(&mut self) {
         if let Some(mut process) = self.process.take() {
@@ -205,8 +226,9 @@ fn as_postgres(program: &str) -> Command {
 /// Where the server's programs are: on the PATH, or the newest of Debian's versions.
 fn programs() -> PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let on_path = std::env::split_paths(&path).find(|directory| directory.join("initdb").is_file());
-    on_path.unwrap_or_else(|| {
+    // A link on the PATH leads to where all of them are.
+    let on_path = std::env::split_paths(&path).find_map(|directory| directory.join("initdb").canonicalize().ok());
+    on_path.and_then(|initdb| initdb.parent().map(Path::to_owned)).unwrap_or_else(|| {
         let versions = std::fs::read_dir(Path::new("/usr/lib/postgresql")).expect("PostgreSQL installed");
         let newest = versions.flatten().filter_map(|entry| {
             let version: u32 = entry.file_name().to_str()?.parse().ok()?;

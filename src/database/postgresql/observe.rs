@@ -133,15 +133,14 @@ pub async fn replication_lag(connection: &mut PgConnection) -> Result<Option<f64
     Ok(lag.map(|lag| lag.max(0.0)))
 }
 
-/// Sizes and ages; the write-ahead log is read by [`wal_bytes`]. Needs no right. `pg_database_size` reads the
-/// directory and waits for no lock.
+/// Ages and rows; sizes are read by [`database_bytes`] and [`wal_bytes`]. Needs no right.
 ///
 /// # Errors
 /// Classified.
 pub async fn storage(connection: &mut PgConnection) -> Result<Storage, DatabaseError> {
     // After a reset of the statistics a table of many rows (reltuples, which survives) has hardly any row, live or
     // dead. Where a tenth of all rows is in such tables the sum says nothing.
-    const SQL: &str = "select pg_database_size(current_database()), age(d.datfrozenxid)::int8, \
+    const SQL: &str = "select age(d.datfrozenxid)::int8, \
           coalesce(t.dead, 0)::int8, coalesce(t.live, 0)::int8, coalesce(t.forgotten > 0.1 * t.rows, false) \
         from pg_database d cross join ( \
           select sum(s.n_dead_tup) as dead, sum(s.n_live_tup) as live, \
@@ -150,14 +149,24 @@ pub async fn storage(connection: &mut PgConnection) -> Result<Storage, DatabaseE
               and s.n_live_tup + s.n_dead_tup < 0.1 * c.reltuples) as forgotten \
           from pg_stat_user_tables s join pg_class c on c.oid = s.relid) t \
         where d.datname = current_database()";
-    let row: (i64, i64, i64, i64, bool) = answer(sqlx::query_as(SQL).fetch_one(connection)).await?;
+    let row: (i64, i64, i64, bool) = answer(sqlx::query_as(SQL).fetch_one(connection)).await?;
     Ok(Storage {
-        database_bytes: row.0,
+        database_bytes: None,
         wal_bytes: None,
-        transaction_id_age: row.1,
-        dead_tuples: (!row.4).then_some(row.2),
-        live_tuples: row.3,
+        transaction_id_age: row.0,
+        dead_tuples: (!row.3).then_some(row.1),
+        live_tuples: row.2,
     })
+}
+
+/// Size of the database in bytes. It asks the file system for every file of the database, which may take longer than
+/// the limit, and waits for no lock.
+///
+/// # Errors
+/// Classified.
+pub async fn database_bytes(connection: &mut PgConnection) -> Result<i64, DatabaseError> {
+    const SQL: &str = "select pg_database_size(current_database())";
+    answer(sqlx::query_scalar(SQL).fetch_one(connection)).await
 }
 
 /// Size of the write-ahead log in bytes; `None` where the role may not execute `pg_ls_waldir()` (`pg_monitor` may).
@@ -175,9 +184,9 @@ pub async fn wal_bytes(connection: &mut PgConnection) -> Result<Option<i64>, Dat
 }
 
 /// Rows of a statement with parameters, under the limits of [`answer`].
-pub(super) async fn rows<'q>(
+pub(super) async fn rows(
     connection: &mut PgConnection,
-    query: sqlx::query::Query<'q, sqlx::Postgres, sqlx::postgres::PgArguments>,
+    query: sqlx::query::Query<'_, sqlx::Postgres, sqlx::postgres::PgArguments>,
 ) -> Result<Vec<PgRow>, DatabaseError> {
     answer(query.fetch_all(connection)).await
 }

@@ -14,6 +14,8 @@ const TEXT_LIMIT: i32 = 8_192;
 /// Where the extension is and what it has.
 #[derive(Clone, Debug)]
 pub struct Extension {
+    schema: String,
+    user: String,
     function: String,
     info: Option<String>,
     toplevel: bool,
@@ -64,9 +66,11 @@ pub async fn find(connection: &mut PgConnection) -> Result<Extension, Statements
     // 1.9, of PostgreSQL 14, has `toplevel` and the view that tells of resets.
     let newer = version >= (1, 9);
     Ok(Extension {
+        user: quote_identifier(&user),
         function: format!("{schema}.pg_stat_statements"),
         info: newer.then(|| format!("{schema}.pg_stat_statements_info")),
         toplevel: newer,
+        schema,
     })
 }
 
@@ -92,7 +96,7 @@ pub async fn read(
         Some(info) => {
             let sql = format!("select (extract(epoch from stats_reset) * 1000000)::int8 from {info}");
             let read = answer(sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&mut *connection)).await;
-            read.map_err(not_loaded)?
+            read.map_err(|error| extension.refused(error))?
         }
         None => None,
     };
@@ -103,7 +107,7 @@ pub async fn read(
          and userid <> (select oid from pg_roles where rolname = current_user) and queryid is not null",
         extension.function
     );
-    let found = rows(connection, sqlx::query(AssertSqlSafe(sql))).await.map_err(not_loaded)?;
+    let found = rows(connection, sqlx::query(AssertSqlSafe(sql))).await.map_err(|error| extension.refused(error))?;
     let mut snapshot = Snapshot::new(at, seconds, stats_reset);
     for row in found {
         let entry = || -> Result<(Key, Counters), sqlx::Error> {
@@ -135,16 +139,22 @@ pub async fn texts(
     Ok(answer(query.fetch_all(connection)).await?)
 }
 
-/// The extension exists, but its library was not loaded at the server's start (55000).
-fn not_loaded(error: DatabaseError) -> StatementsError {
-    match error {
-        DatabaseError::Other(message) if message.contains("(SQLSTATE 55000)") => StatementsError::Missing(
-            "pg_stat_statements is not loaded: add it to shared_preload_libraries and restart the server".into(),
-        ),
-        DatabaseError::Permission(message) => StatementsError::Missing(format!(
-            "{message}: grant EXECUTE on the functions of pg_stat_statements and USAGE on its schema"
-        )),
-        error => error.into(),
+impl Extension {
+    /// What helps when reading is refused although the extension exists.
+    fn refused(&self, error: DatabaseError) -> StatementsError {
+        match error {
+            // object_not_in_prerequisite_state
+            DatabaseError::Other(message) if message.contains("(SQLSTATE 55000)") => StatementsError::Missing(
+                "pg_stat_statements is not loaded: add it to shared_preload_libraries and restart the server".into(),
+            ),
+            DatabaseError::Permission(message) => StatementsError::Missing(format!(
+                "{message}: run GRANT USAGE ON SCHEMA {0} TO {1}; GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA {0} TO {1} \
+                 as a superuser",
+                printable(&self.schema),
+                printable(&self.user)
+            )),
+            error => error.into(),
+        }
     }
 }
 

@@ -1,4 +1,5 @@
 //! Tests of the statements' history.
+#![allow(clippy::float_cmp, reason = "small whole numbers")]
 
 use super::*;
 
