@@ -321,7 +321,7 @@ mod tests {
                 facts: vec![Evidence { name: "missing_index".into(), value: "true".into() }],
                 evidence: vec![Evidence { name: "scans of orders".into(), value: "0 by index".into() }],
             }),
-            walk: Some(Walk { message: "step 3, add_index: planned".into(), finished: false }),
+            walk: Some(Walk { message: "step 3, add_index: planned".into(), finished: false, notified: Vec::new() }),
             ..AnomalyStatus::default()
         });
         object
