@@ -30,8 +30,7 @@ pub struct Action {
 }
 
 /// Every action, in the order of [`ActionName`].
-pub const ACTIONS: &[Action] =
-    &[analyze_query::ACTION, check_indexes::ACTION, add_index::ACTION, notify::ACTION];
+pub const ACTIONS: &[Action] = &[analyze_query::ACTION, check_indexes::ACTION, add_index::ACTION, notify::ACTION];
 
 /// What a plan is made from.
 #[derive(Clone, Copy, Debug)]

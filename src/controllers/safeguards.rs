@@ -20,7 +20,8 @@ const LEDGER_FIELD: &str = "take a slot of the budget";
 /// # Errors
 /// [`Error`] when the API server cannot be asked: then nothing may be fixed either.
 pub async fn gate(client: &Client) -> Result<Result<(), String>, Error> {
-    let expected = gate::expected().map_err(|error| Error::Content { step: "read the approval gate", reason: error.to_string() })?;
+    let expected = gate::expected()
+        .map_err(|error| Error::Content { step: "read the approval gate", reason: error.to_string() })?;
     for gate::Expected { kind, name, spec } in expected {
         let found = match kind.as_str() {
             "ValidatingAdmissionPolicy" => {
@@ -84,7 +85,14 @@ pub async fn ledger(client: &Client, namespace: &str) -> Result<Option<Ledger>, 
 ///
 /// # Errors
 /// [`Error`] when the API server refuses or cannot be told.
-pub async fn reserve(client: &Client, namespace: &str, ledger: Ledger, uid: &str, policy: &str, now_ms: i64) -> Result<(), Error> {
+pub async fn reserve(
+    client: &Client,
+    namespace: &str,
+    ledger: Ledger,
+    uid: &str,
+    policy: &str,
+    now_ms: i64,
+) -> Result<(), Error> {
     let mut object = ledger.object;
     let entry = serde_json::to_string(&Entry { policy: policy.to_owned(), at: now_ms })
         .map_err(|error| Error::Content { step: LEDGER_FIELD, reason: error.to_string() })?;

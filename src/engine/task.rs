@@ -344,7 +344,9 @@ impl Task {
                 }
                 self.update_view(&key, |view| view.unavailable = unavailable);
             }
-            Report::Reset(reason) => tracing::info!(target = %key, reason, "counters begin anew; no rate over this interval"),
+            Report::Reset(reason) => {
+                tracing::info!(target = %key, reason, "counters begin anew; no rate over this interval")
+            }
         }
     }
 
@@ -372,8 +374,12 @@ impl Task {
                 }
                 _ => {}
             }
-            let _ = self.noticed.send(Noticed::Incident { target: target.settings.key.clone(), rule: rule.name.clone() });
-            if matches!(change.kind, ChangeKind::Opened | ChangeKind::Clearing | ChangeKind::Reopened | ChangeKind::Resolved) {
+            let _ =
+                self.noticed.send(Noticed::Incident { target: target.settings.key.clone(), rule: rule.name.clone() });
+            if matches!(
+                change.kind,
+                ChangeKind::Opened | ChangeKind::Clearing | ChangeKind::Reopened | ChangeKind::Resolved
+            ) {
                 let _ = self.incidents.send(IncidentChange {
                     target: target.settings.key.clone(),
                     rule: rule.clone(),
@@ -387,7 +393,9 @@ impl Task {
         if target.recent.len() == RECENT_ROUNDS {
             target.recent.pop_front();
         }
-        if let Some(series) = &target.series
+        // While there is no connection every value is absent: nothing to keep.
+        if round.values.iter().any(|value| !value.is_nan())
+            && let Some(series) = &target.series
             && !self.recorder.record(Entry { series: series.clone(), at: round.at, values: round.values.clone() })
         {
             self.telemetry.round_dropped();
@@ -399,7 +407,9 @@ impl Task {
     }
 
     fn samples(&self, key: &TargetKey, metric: &str, since: i64) -> Vec<(i64, f32)> {
-        let Some(target) = self.by_key.get(key).and_then(|index| self.targets[*index].as_ref()) else { return Vec::new() };
+        let Some(target) = self.by_key.get(key).and_then(|index| self.targets[*index].as_ref()) else {
+            return Vec::new();
+        };
         let Some(metric) = target.metrics.index(metric) else { return Vec::new() };
         target
             .recent
@@ -431,7 +441,12 @@ impl Task {
             return;
         }
         target.learning = false;
-        target.learnt_at = lessons.lessons.iter().map(|lesson| lesson.at).min().unwrap_or_else(|| jiff::Timestamp::now().as_millisecond());
+        target.learnt_at = lessons
+            .lessons
+            .iter()
+            .map(|lesson| lesson.at)
+            .min()
+            .unwrap_or_else(|| jiff::Timestamp::now().as_millisecond());
         target.ready = lessons.lessons.iter().any(|lesson| lesson.profile.ready);
         let learnt = lessons
             .lessons
@@ -491,8 +506,12 @@ impl Task {
             }
         }
         if view.incidents.len() > self.shard.states(index).count() {
-            let names: Vec<&str> =
-                self.shard.states(index).filter_map(|(id, _)| self.by_id.get(&id)).map(|rule| rule.name.as_str()).collect();
+            let names: Vec<&str> = self
+                .shard
+                .states(index)
+                .filter_map(|(id, _)| self.by_id.get(&id))
+                .map(|rule| rule.name.as_str())
+                .collect();
             view.incidents.retain(|name, _: &mut IncidentState| names.contains(&name.as_str()));
         }
     }

@@ -24,7 +24,12 @@ struct State {
 }
 
 /// Serves until `cancel`.
-pub async fn serve(listen: SocketAddr, stores: Stores, telemetry: Arc<Telemetry>, cancel: CancellationToken) -> anyhow::Result<()> {
+pub async fn serve(
+    listen: SocketAddr,
+    stores: Stores,
+    telemetry: Arc<Telemetry>,
+    cancel: CancellationToken,
+) -> anyhow::Result<()> {
     let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
     let state = Arc::new(State { stores, telemetry });
     let router = Router::new()

@@ -88,7 +88,8 @@ async fn lead(
         .with_context(|| format!("cannot open the history in {}", arguments.data_dir.display()))?;
     let (incident_sender, incident_changes) = mpsc::unbounded_channel();
     let (noticed_sender, noticed) = mpsc::unbounded_channel();
-    let (engine, engine_task) = engine::start(store, incident_sender, noticed_sender, telemetry.clone(), cancel.clone());
+    let (engine, engine_task) =
+        engine::start(store, incident_sender, noticed_sender, telemetry.clone(), cancel.clone());
     let reporter = Reporter { controller: "dbmedic".into(), instance: Some(arguments.identity.clone()) };
     let context = Arc::new(Context {
         client: client.clone(),
@@ -107,14 +108,16 @@ async fn lead(
 }
 
 async fn client() -> anyhow::Result<Client> {
-    let mut config = Config::infer().await.context("no cluster: neither a kubeconfig nor a service account was found")?;
+    let mut config =
+        Config::infer().await.context("no cluster: neither a kubeconfig nor a service account was found")?;
     // Reconciles have their own bounded calls and back-off; the client's own could block for minutes.
     config.default_retry = false;
     Client::try_from(config).context("cannot make a client of the cluster's configuration")
 }
 
 fn start_logging(arguments: &arguments::Arguments) {
-    let filter = tracing_subscriber::EnvFilter::try_new(&arguments.log).unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    let filter = tracing_subscriber::EnvFilter::try_new(&arguments.log)
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_target(false).with_writer(std::io::stderr);
     // A second start in the same process keeps the first one's log.
     let _ = match arguments.log_format {

@@ -57,7 +57,13 @@ pub fn start(
     let queues = Queues {
         baselines: controller("baseline", context, stores.baselines.clone(), baseline::reconcile, cancel),
         rules: controller("anomalyrule", context, stores.rules.clone(), anomaly_rule::reconcile, cancel),
-        policies: controller("remediationpolicy", context, stores.policies.clone(), remediation_policy::reconcile, cancel),
+        policies: controller(
+            "remediationpolicy",
+            context,
+            stores.policies.clone(),
+            remediation_policy::reconcile,
+            cancel,
+        ),
         anomalies: controller("anomaly", context, stores.anomalies.clone(), anomaly::reconcile, cancel),
         remediations: controller("remediation", context, stores.remediations.clone(), remediation::reconcile, cancel),
     };

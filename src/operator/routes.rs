@@ -64,9 +64,12 @@ pub fn route(changed: &Changed, stores: &Stores) -> Vec<Work> {
         Kind::Anomaly => [Work::Anomaly(ObjectRef::new(name).within(namespace))]
             .into_iter()
             .chain(remediations_where(stores, namespace, |remediation| remediation.spec.anomaly_ref.name == name))
-            .chain(stores.anomalies.get(&ObjectRef::new(name).within(namespace)).map(|anomaly| {
-                Work::Baseline(ObjectRef::new(&anomaly.spec.baseline_ref.name).within(namespace))
-            }))
+            .chain(
+                stores
+                    .anomalies
+                    .get(&ObjectRef::new(name).within(namespace))
+                    .map(|anomaly| Work::Baseline(ObjectRef::new(&anomaly.spec.baseline_ref.name).within(namespace))),
+            )
             .collect(),
         Kind::Remediation => {
             let own = Work::Remediation(ObjectRef::new(name).within(namespace));

@@ -14,9 +14,9 @@ use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::serde::de::DeserializeOwned;
 use kube::core::DeserializeGuard;
+use kube::runtime::WatchStreamExt;
 use kube::runtime::reflector::{self, Store};
 use kube::runtime::watcher::{self, Event};
-use kube::runtime::WatchStreamExt;
 use kube::{Api, Client, Resource, ResourceExt};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -90,7 +90,12 @@ pub struct Changed {
 }
 
 /// Starts one watch per kind and namespace scope. Changes are sent to `changes` from the first list on.
-pub fn start(client: &Client, namespaces: &[String], changes: &mpsc::UnboundedSender<Changed>, cancel: &CancellationToken) -> Stores {
+pub fn start(
+    client: &Client,
+    namespaces: &[String],
+    changes: &mpsc::UnboundedSender<Changed>,
+    cancel: &CancellationToken,
+) -> Stores {
     let mut starter = Starter { client, namespaces, changes, cancel, progress: Vec::new(), tasks: Vec::new() };
     let baselines = starter.watch::<Baseline>(Kind::Baseline, |_| None, "");
     let rules = starter.watch::<AnomalyRule>(Kind::Rule, |_| None, "");
@@ -100,7 +105,11 @@ pub fn start(client: &Client, namespaces: &[String], changes: &mpsc::UnboundedSe
     let approvals =
         starter.watch::<RemediationApproval>(Kind::Approval, |approval| Some(approval.spec.remediation.clone()), "");
     let pods = starter.watch::<Pod>(Kind::Pod, |_| None, "");
-    let jobs = starter.watch::<Job>(Kind::Job, |job| job.owner_references().first().map(|owner| owner.name.clone()), REMEDIATION_LABEL);
+    let jobs = starter.watch::<Job>(
+        Kind::Job,
+        |job| job.owner_references().first().map(|owner| owner.name.clone()),
+        REMEDIATION_LABEL,
+    );
     let progress = Arc::new(std::mem::take(&mut starter.progress));
     for task in std::mem::take(&mut starter.tasks) {
         task(progress.clone());
@@ -134,7 +143,15 @@ struct Starter<'a> {
 impl Starter<'_> {
     fn watch<K>(&mut self, kind: Kind, points_at: fn(&K) -> Option<String>, label: &str) -> Store<K>
     where
-        K: Resource<Scope = k8s_openapi::NamespaceResourceScope> + ResourceExt + Clone + DeserializeOwned + Debug + Send + Sync + Prunable + 'static,
+        K: Resource<Scope = k8s_openapi::NamespaceResourceScope>
+            + ResourceExt
+            + Clone
+            + DeserializeOwned
+            + Debug
+            + Send
+            + Sync
+            + Prunable
+            + 'static,
         K::DynamicType: Default + Eq + Hash + Clone + Debug + Unpin + Send + Sync,
     {
         let (store, writer) = reflector::store::<K>();
@@ -143,7 +160,8 @@ impl Starter<'_> {
             if self.namespaces.is_empty() { vec![None] } else { self.namespaces.iter().cloned().map(Some).collect() };
         for (scope_index, scope) in scopes.into_iter().enumerate() {
             let index = self.progress.len();
-            self.progress.push(Progress { kind: K::plural(&K::DynamicType::default()).into_owned(), last: AtomicI64::new(0) });
+            self.progress
+                .push(Progress { kind: K::plural(&K::DynamicType::default()).into_owned(), last: AtomicI64::new(0) });
             let api: Api<DeserializeGuard<K>> = match &scope {
                 Some(namespace) => Api::namespaced(self.client.clone(), namespace),
                 None => Api::all(self.client.clone()),
@@ -260,7 +278,12 @@ where
     K::DynamicType: Default + Eq + Hash + Clone,
 {
     fn new(writer: reflector::store::Writer<K>, scopes: usize) -> Self {
-        Self { writer, listing: vec![None; scopes], known: vec![std::collections::HashMap::new(); scopes], first_lists: scopes }
+        Self {
+            writer,
+            listing: vec![None; scopes],
+            known: vec![std::collections::HashMap::new(); scopes],
+            first_lists: scopes,
+        }
     }
 
     fn apply(&mut self, scope: usize, event: Event<K>) {

@@ -73,7 +73,8 @@ pub async fn reconcile(cached: Arc<Remediation>, context: Arc<Context>) -> Resul
 fn wait(remediation: &Remediation, until_ms: Option<i64>, now_ms: i64) -> Action {
     let state = remediation.status.as_ref().and_then(|status| status.state).unwrap_or_default();
     let most = if state == State::Verifying { MEASURE } else { LOOK_AGAIN };
-    let wait = until_ms.map_or(most, |until| Duration::from_millis(u64::try_from(until - now_ms).unwrap_or(0)).min(most));
+    let wait =
+        until_ms.map_or(most, |until| Duration::from_millis(u64::try_from(until - now_ms).unwrap_or(0)).min(most));
     Action::requeue(wait.max(Duration::from_millis(20)))
 }
 
@@ -102,7 +103,13 @@ async fn enter(
     Ok(())
 }
 
-fn next_status(remediation: &Remediation, stored: &RemediationStatus, state: State, message: &str, patch: StatusPatch) -> RemediationStatus {
+fn next_status(
+    remediation: &Remediation,
+    stored: &RemediationStatus,
+    state: State,
+    message: &str,
+    patch: StatusPatch,
+) -> RemediationStatus {
     let now = k8s_openapi::jiff::Timestamp::now();
     let mut transitions = stored.transitions.clone();
     if stored.state != Some(state) {

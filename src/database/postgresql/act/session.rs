@@ -110,11 +110,8 @@ impl Session {
     /// Refuses another server, a standby, and for a change a server that was failed over since the plan was made. A
     /// way back follows the index to the new primary: it is bound to the index by its key.
     pub(super) async fn check_identity(&mut self, target: &PlanTarget, purpose: Purpose) -> Result<(), Stop> {
-        let recovering: bool = sqlx::query("select pg_is_in_recovery()")
-            .fetch_one(&mut self.connection)
-            .await
-            .map_err(stopped)?
-            .get(0);
+        let recovering: bool =
+            sqlx::query("select pg_is_in_recovery()").fetch_one(&mut self.connection).await.map_err(stopped)?.get(0);
         if recovering {
             return Err(Stop::Refused("the server is a standby".into()));
         }
