@@ -345,7 +345,7 @@ impl Task {
                 self.update_view(&key, |view| view.unavailable = unavailable);
             }
             Report::Reset(reason) => {
-                tracing::info!(target = %key, reason, "counters begin anew; no rate over this interval")
+                tracing::info!(target = %key, reason, "counters begin anew; no rate over this interval");
             }
         }
     }
@@ -457,7 +457,7 @@ impl Task {
                     metric: meaning.name.clone(),
                     unit: meaning.unit.clone(),
                     at: lesson.at,
-                    statistics: lesson.profile.statistics.clone(),
+                    statistics: lesson.profile.statistics,
                     days: lesson.profile.days,
                     confidence: lesson.profile.confidence,
                     ready: lesson.profile.ready,

@@ -206,9 +206,8 @@ fn plan(
 ) -> Result<Plan, String> {
     let build = actions::action(action).plan.ok_or("the action changes nothing")?;
     let step = strategy.steps.get(step).ok_or("the step does not exist")?;
-    let identity = match observed.target.as_ref().map(|target| &target.connection) {
-        Some(Connection::Connected(identity)) => identity,
-        _ => return Err("the database does not answer".into()),
+    let Some(Connection::Connected(identity)) = observed.target.as_ref().map(|target| &target.connection) else {
+        return Err("the database does not answer".into());
     };
     if identity.role == Role::Replica {
         return Err("the database is a replica: changes are made on the primary only".into());
