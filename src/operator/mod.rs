@@ -34,7 +34,7 @@ pub async fn run(arguments: arguments::Arguments) -> anyhow::Result<()> {
     let client = client().await?;
     let cancel = CancellationToken::new();
     let telemetry = Arc::new(telemetry::Telemetry::default());
-    let (changes_sender, changes) = mpsc::unbounded_channel();
+    let (changes_sender, mut changes) = mpsc::unbounded_channel();
     let stores = stores::start(&client, &arguments.watch_namespaces, &changes_sender, &cancel);
     http::serve(arguments.listen, stores.clone(), telemetry.clone(), cancel.clone()).await?;
 
@@ -44,7 +44,13 @@ pub async fn run(arguments: arguments::Arguments) -> anyhow::Result<()> {
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
 
     let leading = async {
-        held.wait_for(|held| *held).await.context("the Lease is no longer competed for")?;
+        // A follower's caches are warm, but nobody looks at what changes: leadership begins with a look at everything.
+        while !*held.borrow_and_update() {
+            tokio::select! {
+                changed = held.changed() => changed.context("the Lease is no longer competed for")?,
+                _ = changes.recv() => {}
+            }
+        }
         telemetry.set_leader(true);
         tracing::info!(identity = arguments.identity, "leading");
         lead(&arguments, &client, &stores, changes, &telemetry, &cancel, &tasks).await?;
