@@ -36,11 +36,6 @@ pub enum Decision {
     Say { status: AnomalyStatus, look_again: bool },
 }
 
-/// First breaching sample, milliseconds since the Unix epoch.
-pub fn onset(anomaly: &Anomaly) -> i64 {
-    anomaly.spec.onset.parse::<Timestamp>().map_or(0, Timestamp::as_millisecond)
-}
-
 /// The status of an incident that can no longer be followed; `None` while it can.
 pub fn ended(anomaly: &Anomaly, observed: &Observed, now: Timestamp) -> Option<AnomalyStatus> {
     let why = if observed.rule.is_none() {
@@ -226,7 +221,8 @@ fn plan(
     let query_ids: Vec<String> = cause.statements.iter().map(|statement| statement.query_id.clone()).take(1).collect();
     build(&PlanRequest {
         target: &target,
-        step,
+        timeout: step.timeout,
+        prescribed: step.prescribed.as_ref(),
         candidate: cause.missing_index.as_ref(),
         table_bytes: None,
         metric: &anomaly.spec.metric,
