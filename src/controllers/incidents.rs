@@ -5,16 +5,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use kube::api::{ObjectMeta, PostParams};
 use kube::Api;
+use kube::api::{ObjectMeta, PostParams};
 use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 
 use super::{Context, Error, call, status};
 use crate::api::conditions::{self, Said, reasons, types};
-use crate::api::{
-    Anomaly, AnomalySpec, AnomalyState, AnomalyStatus, Band, LocalReference, ObjectReference, Observed,
-};
+use crate::api::{Anomaly, AnomalySpec, AnomalyState, AnomalyStatus, Band, LocalReference, ObjectReference, Observed};
 use crate::detect::{ChangeKind, Verdict};
 use crate::engine::IncidentChange;
 
@@ -37,14 +35,11 @@ pub async fn run(context: Arc<Context>, mut changes: mpsc::UnboundedReceiver<Inc
     loop {
         let next = if wanted.is_empty() {
             changes.recv().await
+        } else if let Ok(change) = tokio::time::timeout(RETRY, changes.recv()).await {
+            change
         } else {
-            match tokio::time::timeout(RETRY, changes.recv()).await {
-                Ok(change) => change,
-                Err(_) => {
-                    write_all(&context, &mut wanted).await;
-                    continue;
-                }
-            }
+            write_all(&context, &mut wanted).await;
+            continue;
         };
         let Some(change) = next else { return };
         want(&mut wanted, change);
@@ -101,11 +96,8 @@ async fn write(context: &Context, namespace: &str, name: &str, wanted: &mut Want
         }
         wanted.created = true;
     }
-    let stored = match call("read the Anomaly", api.get_opt(name)).await? {
-        Some(anomaly) => anomaly,
-        // A person deleted it: the incident is not made again.
-        None => return Ok(()),
-    };
+    // A person may have deleted it: then the incident is not made again.
+    let Some(stored) = call("read the Anomaly", api.get_opt(name)).await? else { return Ok(()) };
     let before = stored.status.clone().unwrap_or_default();
     if before.state == Some(wanted.state) {
         return Ok(());
@@ -114,7 +106,12 @@ async fn write(context: &Context, namespace: &str, name: &str, wanted: &mut Want
     let stored = status::apply(&api, name, MANAGER, None, &status).await?;
     match wanted.state {
         AnomalyState::Open if before.state.is_none() => {
-            let note = format!("{} of {} is {}", stored.spec.metric, stored.spec.pod, deviation(wanted.change.change.verdict.as_ref()));
+            let note = format!(
+                "{} of {} is {}",
+                stored.spec.metric,
+                stored.spec.pod,
+                deviation(wanted.change.change.verdict.as_ref())
+            );
             context.event(&stored, true, "AnomalyOpened", "Detect", note).await;
         }
         AnomalyState::Resolved => {
@@ -196,7 +193,9 @@ fn observed(verdict: &Verdict) -> Observed {
 fn deviation(verdict: Option<&Verdict>) -> String {
     let Some(verdict) = verdict else { return String::new() };
     match (verdict.sigmas, verdict.upper, verdict.lower) {
-        (Some(sigmas), _, _) if sigmas.abs() >= 1000.0 => format!("{}1000+ sigma", if sigmas < 0.0 { "-" } else { "+" }),
+        (Some(sigmas), _, _) if sigmas.abs() >= 1000.0 => {
+            format!("{}1000+ sigma", if sigmas < 0.0 { "-" } else { "+" })
+        }
         (Some(sigmas), _, _) => format!("{sigmas:+.1} sigma"),
         (None, Some(upper), _) if verdict.value > upper => format!("{:.4} above {upper:.4}", verdict.value),
         (None, _, Some(lower)) => format!("{:.4} below {lower:.4}", verdict.value),
