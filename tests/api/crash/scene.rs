@@ -64,7 +64,8 @@ impl Scene {
         let cluster = Cluster::shared().await?;
         let options = Options { rows: 200_000, persistence: "2s", ..Options::default() };
         let shop = Shop::open(cluster, programs(), options).await?;
-        shop.postgres.execute("orders", "alter system set log_statement = 'ddl'; select pg_reload_conf()").await?;
+        shop.postgres.execute("orders", "alter system set log_statement = 'ddl'").await?;
+        shop.postgres.execute("orders", "select pg_reload_conf()").await?;
         let server = SocketAddr::from((shop.postgres.address(), shop.postgres.port()));
         let listen = SocketAddr::from((POD_ADDRESS, shop.postgres.port()));
         let database_proxy = PgProxy::start_for(listen, server, "dbmedic-act/").await?;
