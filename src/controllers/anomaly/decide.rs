@@ -153,7 +153,13 @@ fn change(
 ) -> Decision {
     let plan = match plan(anomaly, observed, cause, policy, strategy, (step, action)) {
         Ok(plan) => plan,
-        Err(why) => return say(format!("step {} cannot be planned: {why}", step + 1), false),
+        // What is missing (a connection, a primary) comes without any change of this object: it has to ask again.
+        Err(why) => {
+            return match say(format!("step {} cannot be planned: {why}", step + 1), false) {
+                Decision::Say { status, .. } => Decision::Say { status, look_again: true },
+                other => other,
+            };
+        }
     };
     if policy.mode == Mode::Observe {
         return say(format!("mode is observe: would run {}", plan.statement), true);
