@@ -11,7 +11,7 @@ use crate::actions::{self, PlanRequest};
 use crate::api::conditions::{self, Said, reasons, types};
 use crate::api::{
     ActionName, Anomaly, AnomalyState, AnomalyStatus, IncidentState, Mode, ObjectReference, Plan, PlanTarget,
-    Remediation, RemediationSpec, RootCause, RootCauseKind, StatementEvidence, Walk,
+    Remediation, RemediationSpec, RemediationState, RootCause, RootCauseKind, StatementEvidence, Walk,
 };
 use crate::diagnose::facts::{MISSING_INDEX, SAFE};
 use crate::diagnose::{Diagnosis, Facts};
@@ -54,6 +54,27 @@ pub fn ended(anomaly: &Anomaly, observed: &Observed, now: Timestamp) -> Option<A
         resolved_at: Some(format!("{now:.3}")),
         ..incident(anomaly, &format!("no longer followed: {why}"), now)
     })
+}
+
+/// Whether the walk of an incident has begun and its last word is missing.
+pub fn is_unfinished(anomaly: &Anomaly) -> bool {
+    anomaly.status.as_ref().and_then(|status| status.walk.as_ref()).is_some_and(|walk| !walk.finished)
+}
+
+/// The last word on an incident that is over, which may come before the end of its change; `None` until that.
+pub fn concluded(anomaly: &Anomaly, observed: &Observed) -> Option<AnomalyStatus> {
+    let state =
+        |remediation: &Remediation| remediation.status.as_ref().and_then(|status| status.state).unwrap_or_default();
+    if observed.remediations.iter().any(|one| !heal::machine::is_terminal(state(one))) {
+        return None;
+    }
+    let helped = observed.remediations.iter().find(|one| state(one) == RemediationState::Succeeded);
+    let message = match helped {
+        Some(one) => format!("step {} brought the metric back", one.spec.step + 1),
+        None => "the incident is over".to_owned(),
+    };
+    let root_cause = anomaly.status.as_ref().and_then(|status| status.root_cause.clone());
+    Some(AnomalyStatus { root_cause, ..words(anomaly, observed, message, true) })
 }
 
 /// The first status of an incident whose writer ended before it could write one.

@@ -33,10 +33,17 @@ pub async fn reconcile(anomaly: Arc<Anomaly>, context: Arc<Context>) -> Result<A
     let namespace = anomaly.namespace().unwrap_or_default();
     let api: Api<Anomaly> = Api::namespaced(context.client.clone(), &namespace);
     let state = anomaly.status.as_ref().and_then(|status| status.state);
-    if state == Some(AnomalyState::Resolved) {
+    if state == Some(AnomalyState::Resolved) && !decide::is_unfinished(&anomaly) {
         return Ok(Action::await_change());
     }
     let observed = observe::observe(&anomaly, &context).await;
+    if state == Some(AnomalyState::Resolved) {
+        // Its last change may end after the incident: the next pass comes with that Remediation.
+        if let Some(said) = decide::concluded(&anomaly, &observed) {
+            write(&anomaly, &api, said).await?;
+        }
+        return Ok(Action::await_change());
+    }
     if let Some(ended) = decide::ended(&anomaly, &observed, k8s_openapi::jiff::Timestamp::now()) {
         status::apply(&api, &anomaly.name_any(), INCIDENT_MANAGER, None, &ended).await?;
         return Ok(Action::await_change());
@@ -107,7 +114,8 @@ async fn look(
 /// Whether the watch has just begun: one reading of the statements compares with nothing, and a cause that is not found
 /// for want of it would be looked for again only much later.
 async fn begins(target: &TargetView) -> bool {
-    let statements = || !target.unavailable.iter().any(|missing| missing.metrics.iter().any(|name| name == STATEMENTS_METRIC));
+    let statements =
+        || !target.unavailable.iter().any(|missing| missing.metrics.iter().any(|name| name == STATEMENTS_METRIC));
     let comparable = || async { target.collector.statements_since(i64::MIN, &[]).await.is_some() };
     match target.connection {
         Connection::Connecting => true,
