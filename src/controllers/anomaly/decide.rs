@@ -16,6 +16,7 @@ use crate::api::{
 use crate::diagnose::facts::{MISSING_INDEX, SAFE};
 use crate::diagnose::{Diagnosis, Facts};
 use crate::engine::Connection;
+use crate::heal::machine;
 use crate::heal::plan;
 use crate::heal::policy::{self, Policy, Strategy};
 use crate::heal::walk::{self, Next, Walked};
@@ -65,7 +66,7 @@ pub fn is_unfinished(anomaly: &Anomaly) -> bool {
 pub fn concluded(anomaly: &Anomaly, observed: &Observed) -> Option<AnomalyStatus> {
     let state =
         |remediation: &Remediation| remediation.status.as_ref().and_then(|status| status.state).unwrap_or_default();
-    if observed.remediations.iter().any(|one| !heal::machine::is_terminal(state(one))) {
+    if observed.remediations.iter().any(|one| !machine::is_terminal(state(one))) {
         return None;
     }
     let helped = observed.remediations.iter().find(|one| state(one) == RemediationState::Succeeded);
