@@ -92,8 +92,19 @@ async fn bare_view(shop: &Shop) -> Result<f64> {
 pub async fn fill_statements(shop: &Shop) -> Result<()> {
     progress(&format!("filling pg_stat_statements with {STATEMENTS} statements"));
     let columns = [
-        "relname", "relnamespace", "reltype", "reloftype", "relowner", "relam", "relfilenode", "reltablespace",
-        "relpages", "reltuples", "relallvisible", "reltoastrelid", "relhasindex",
+        "relname",
+        "relnamespace",
+        "reltype",
+        "reloftype",
+        "relowner",
+        "relam",
+        "relfilenode",
+        "reltablespace",
+        "relpages",
+        "reltuples",
+        "relallvisible",
+        "reltoastrelid",
+        "relhasindex",
     ];
     let mut script = String::new();
     for shape in 0..STATEMENTS {

@@ -104,7 +104,8 @@ fn rules(namespace: &str) -> Result<String> {
 /// The exact latencies in the order of their Anomalies, from the operator's log, in ms.
 fn created(shop: &Shop) -> Result<Vec<f64>> {
     let log = std::fs::read_to_string(shop.operator_log())?;
-    let value = |line: &str| line.split_once("Anomaly created milliseconds=")?.1.split_whitespace().next()?.parse().ok();
+    let value =
+        |line: &str| line.split_once("Anomaly created milliseconds=")?.1.split_whitespace().next()?.parse().ok();
     Ok(log.lines().filter_map(value).collect())
 }
 

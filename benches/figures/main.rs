@@ -40,7 +40,9 @@ impl Programs {
             let bytes = std::fs::metadata(&path).with_context(|| format!("{} is not built", path.display()))?.len();
             let size = bytes as f64 / 1e6;
             let compared = "postgres_exporter 10.9, VictoriaMetrics 12.3, Prometheus 49.9 MB";
-            Ok(Figure::new(format!("size of {name}"), format!("{size:.1} MB")).goal(goal, size < most).against(compared))
+            Ok(Figure::new(format!("size of {name}"), format!("{size:.1} MB"))
+                .goal(goal, size < most)
+                .against(compared))
         };
         goals.into_iter().map(size).collect()
     }
@@ -99,7 +101,9 @@ fn observe(shop: &mut Shop, interval: &'static str, statements: &str, metrics: &
     let own = format!("statementsInterval: {interval}");
     options.replace = vec![(own, format!("statementsInterval: {statements}"))];
     if !metrics.is_empty() {
-        options.replace.push(("  refresh: daily".to_owned(), format!("{}  refresh: daily", metrics.trim_start_matches('\n'))));
+        options
+            .replace
+            .push(("  refresh: daily".to_owned(), format!("{}  refresh: daily", metrics.trim_start_matches('\n'))));
     }
 }
 

@@ -6,8 +6,8 @@ use dbmedic_test_support::shop::history_csv;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _};
 
-use super::table::{Figure, progress};
 use super::Programs;
+use super::table::{Figure, progress};
 
 const GOAL_BYTES: f64 = 1.5;
 /// Rows of one statement into the plain table.

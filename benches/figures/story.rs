@@ -50,7 +50,8 @@ pub async fn measure(cluster: &Cluster, shop: &Shop, proxy: &ApiProxy) -> Result
     let onset = seconds_after(&anomaly.spec.onset, fault_at)?;
     let opening = seconds_after(&anomaly.spec.observed.at, fault_at)?;
     let writes = proxy.writes().split_off(writes_before);
-    let created = |plural: &str| first_post(&writes, plural).map(|at| at.saturating_duration_since(fault).as_secs_f64());
+    let created =
+        |plural: &str| first_post(&writes, plural).map(|at| at.saturating_duration_since(fault).as_secs_f64());
     let state = |wanted| {
         let transitions = &succeeded.status.as_ref()?.transitions;
         seconds_after(&transitions.iter().find(|transition| transition.state == wanted)?.at, fault_at).ok()

@@ -6,16 +6,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::{FutureExt, StreamExt};
-use kube::api::{ObjectMeta, PostParams};
 use kube::Api;
+use kube::api::{ObjectMeta, PostParams};
 use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 
 use super::{Context, Error, call, status};
 use crate::api::conditions::{self, Said, reasons, types};
-use crate::api::{
-    Anomaly, AnomalySpec, AnomalyState, AnomalyStatus, Band, LocalReference, ObjectReference, Observed,
-};
+use crate::api::{Anomaly, AnomalySpec, AnomalyState, AnomalyStatus, Band, LocalReference, ObjectReference, Observed};
 use crate::detect::{ChangeKind, Verdict};
 use crate::engine::IncidentChange;
 
@@ -40,14 +38,11 @@ pub async fn run(context: Arc<Context>, mut changes: mpsc::UnboundedReceiver<Inc
     loop {
         let next = if wanted.is_empty() {
             changes.recv().await
+        } else if let Ok(change) = tokio::time::timeout(RETRY, changes.recv()).await {
+            change
         } else {
-            match tokio::time::timeout(RETRY, changes.recv()).await {
-                Ok(change) => change,
-                Err(_) => {
-                    write_all(&context, &mut wanted).await;
-                    continue;
-                }
-            }
+            write_all(&context, &mut wanted).await;
+            continue;
         };
         let Some(change) = next else { return };
         want(&mut wanted, change);
@@ -135,7 +130,13 @@ async fn create(
 }
 
 /// Writes the state of an object that exists. `fresh`: the object as it was created just now.
-async fn tell(context: &Context, namespace: &str, name: &str, wanted: &Wanted, fresh: Option<Anomaly>) -> Result<(), Error> {
+async fn tell(
+    context: &Context,
+    namespace: &str,
+    name: &str,
+    wanted: &Wanted,
+    fresh: Option<Anomaly>,
+) -> Result<(), Error> {
     let api: Api<Anomaly> = Api::namespaced(context.client.clone(), namespace);
     let stored = match fresh {
         Some(anomaly) => anomaly,
@@ -153,7 +154,12 @@ async fn tell(context: &Context, namespace: &str, name: &str, wanted: &Wanted, f
     let stored = status::apply(&api, name, MANAGER, None, &status).await?;
     match wanted.state {
         AnomalyState::Open if before.state.is_none() => {
-            let note = format!("{} of {} is {}", stored.spec.metric, stored.spec.pod, deviation(wanted.change.change.verdict.as_ref()));
+            let note = format!(
+                "{} of {} is {}",
+                stored.spec.metric,
+                stored.spec.pod,
+                deviation(wanted.change.change.verdict.as_ref())
+            );
             context.event(&stored, true, "AnomalyOpened", "Detect", note).await;
         }
         AnomalyState::Resolved => {
@@ -235,7 +241,9 @@ fn observed(verdict: &Verdict) -> Observed {
 fn deviation(verdict: Option<&Verdict>) -> String {
     let Some(verdict) = verdict else { return String::new() };
     match (verdict.sigmas, verdict.upper, verdict.lower) {
-        (Some(sigmas), _, _) if sigmas.abs() >= 1000.0 => format!("{}1000+ sigma", if sigmas < 0.0 { "-" } else { "+" }),
+        (Some(sigmas), _, _) if sigmas.abs() >= 1000.0 => {
+            format!("{}1000+ sigma", if sigmas < 0.0 { "-" } else { "+" })
+        }
         (Some(sigmas), _, _) => format!("{sigmas:+.1} sigma"),
         (None, Some(upper), _) if verdict.value > upper => format!("{:.4} above {upper:.4}", verdict.value),
         (None, _, Some(lower)) => format!("{:.4} below {lower:.4}", verdict.value),

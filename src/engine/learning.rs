@@ -48,7 +48,14 @@ pub(super) async fn learn_target(
     let _ = done.send(Lessons { target, incarnation, lessons }).await;
 }
 
-async fn stored(store: &Store, settings: &TargetSettings, meaning: &MetricDescriptor, metric: usize, now: i64, anew: bool) -> Option<Lesson> {
+async fn stored(
+    store: &Store,
+    settings: &TargetSettings,
+    meaning: &MetricDescriptor,
+    metric: usize,
+    now: i64,
+    anew: bool,
+) -> Option<Lesson> {
     if anew {
         return None;
     }
@@ -59,7 +66,13 @@ async fn stored(store: &Store, settings: &TargetSettings, meaning: &MetricDescri
     (young && profile.ready).then_some(Lesson { metric, at, profile })
 }
 
-async fn learnt(store: &Store, settings: &TargetSettings, meaning: &MetricDescriptor, metric: usize, now: i64) -> Option<Lesson> {
+async fn learnt(
+    store: &Store,
+    settings: &TargetSettings,
+    meaning: &MetricDescriptor,
+    metric: usize,
+    now: i64,
+) -> Option<Lesson> {
     let from = now - i64::from(settings.learning.window_days) * DAY_MS;
     let samples = match store.read(&settings.key, &meaning.name, from, now).await {
         Ok(samples) => samples,

@@ -25,7 +25,11 @@ pub(super) struct Recorder {
 
 impl Recorder {
     /// Starts the task. `changed` is called whenever the store's health changes.
-    pub fn start(store: Store, changed: impl Fn(&Health) + Send + 'static, cancel: CancellationToken) -> (Self, tokio::task::JoinHandle<()>) {
+    pub fn start(
+        store: Store,
+        changed: impl Fn(&Health) + Send + 'static,
+        cancel: CancellationToken,
+    ) -> (Self, tokio::task::JoinHandle<()>) {
         let (queue, mut entries) = mpsc::channel::<Entry>(QUEUE);
         let task = tokio::spawn(async move {
             let mut health = store.health();

@@ -11,14 +11,14 @@ use tokio_util::sync::CancellationToken;
 use super::handle::{Command, Connection, Handle, Learnt, TargetView, Views};
 use super::learning::{self, Lessons};
 use super::recorder::{Entry, Recorder};
+use super::settings::Noticed;
 use super::settings::{BaselineKey, IncidentChange, RuleSettings, TargetSettings};
 use crate::api::IncidentState;
 use crate::collect::{self, CollectorConfig, Report};
 use crate::detect::{ChangeKind, MetricSet, Phase, Shard, TargetRule};
 use crate::history::{Store, TargetSeries};
 use crate::measure::{Cadence, Round, TargetKey};
-use crate::operator::Noticed;
-use crate::operator::telemetry::Telemetry;
+use crate::telemetry::Telemetry;
 
 /// Rounds kept in memory per target: what a verification looks back on.
 const RECENT_ROUNDS: usize = 720;
@@ -344,7 +344,9 @@ impl Task {
                 }
                 self.update_view(&key, |view| view.unavailable = unavailable);
             }
-            Report::Reset(reason) => tracing::info!(target = %key, reason, "counters begin anew; no rate over this interval"),
+            Report::Reset(reason) => {
+                tracing::info!(target = %key, reason, "counters begin anew; no rate over this interval");
+            }
         }
     }
 
@@ -372,8 +374,12 @@ impl Task {
                 }
                 _ => {}
             }
-            let _ = self.noticed.send(Noticed::Incident { target: target.settings.key.clone(), rule: rule.name.clone() });
-            if matches!(change.kind, ChangeKind::Opened | ChangeKind::Clearing | ChangeKind::Reopened | ChangeKind::Resolved) {
+            let _ =
+                self.noticed.send(Noticed::Incident { target: target.settings.key.clone(), rule: rule.name.clone() });
+            if matches!(
+                change.kind,
+                ChangeKind::Opened | ChangeKind::Clearing | ChangeKind::Reopened | ChangeKind::Resolved
+            ) {
                 let _ = self.incidents.send(IncidentChange {
                     target: target.settings.key.clone(),
                     rule: rule.clone(),
@@ -387,7 +393,9 @@ impl Task {
         if target.recent.len() == RECENT_ROUNDS {
             target.recent.pop_front();
         }
-        if let Some(series) = &target.series
+        // While there is no connection every value is absent: nothing to keep.
+        if round.values.iter().any(|value| !value.is_nan())
+            && let Some(series) = &target.series
             && !self.recorder.record(Entry { series: series.clone(), at: round.at, values: round.values.clone() })
         {
             self.telemetry.round_dropped();
@@ -399,7 +407,9 @@ impl Task {
     }
 
     fn samples(&self, key: &TargetKey, metric: &str, since: i64) -> Vec<(i64, f32)> {
-        let Some(target) = self.by_key.get(key).and_then(|index| self.targets[*index].as_ref()) else { return Vec::new() };
+        let Some(target) = self.by_key.get(key).and_then(|index| self.targets[*index].as_ref()) else {
+            return Vec::new();
+        };
         let Some(metric) = target.metrics.index(metric) else { return Vec::new() };
         target
             .recent
@@ -431,7 +441,12 @@ impl Task {
             return;
         }
         target.learning = false;
-        target.learnt_at = lessons.lessons.iter().map(|lesson| lesson.at).min().unwrap_or_else(|| jiff::Timestamp::now().as_millisecond());
+        target.learnt_at = lessons
+            .lessons
+            .iter()
+            .map(|lesson| lesson.at)
+            .min()
+            .unwrap_or_else(|| jiff::Timestamp::now().as_millisecond());
         target.ready = lessons.lessons.iter().any(|lesson| lesson.profile.ready);
         let learnt = lessons
             .lessons
@@ -442,7 +457,7 @@ impl Task {
                     metric: meaning.name.clone(),
                     unit: meaning.unit.clone(),
                     at: lesson.at,
-                    statistics: lesson.profile.statistics.clone(),
+                    statistics: lesson.profile.statistics,
                     days: lesson.profile.days,
                     confidence: lesson.profile.confidence,
                     ready: lesson.profile.ready,
@@ -491,8 +506,12 @@ impl Task {
             }
         }
         if view.incidents.len() > self.shard.states(index).count() {
-            let names: Vec<&str> =
-                self.shard.states(index).filter_map(|(id, _)| self.by_id.get(&id)).map(|rule| rule.name.as_str()).collect();
+            let names: Vec<&str> = self
+                .shard
+                .states(index)
+                .filter_map(|(id, _)| self.by_id.get(&id))
+                .map(|rule| rule.name.as_str())
+                .collect();
             view.incidents.retain(|name, _: &mut IncidentState| names.contains(&name.as_str()));
         }
     }

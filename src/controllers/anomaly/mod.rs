@@ -60,13 +60,19 @@ pub async fn reconcile(anomaly: Arc<Anomaly>, context: Arc<Context>) -> Result<A
     }
 }
 
-async fn look(anomaly: &Anomaly, context: &Context, api: &Api<Anomaly>, observed: &observe::Observed) -> Result<Action, Error> {
+async fn look(
+    anomaly: &Anomaly,
+    context: &Context,
+    api: &Api<Anomaly>,
+    observed: &observe::Observed,
+) -> Result<Action, Error> {
     let Some(target) = &observed.target else {
-        let said = decide::waiting(anomaly, observed, "the database pod is not watched now; its cause cannot be looked for");
+        let said =
+            decide::waiting(anomaly, observed, "the database pod is not watched now; its cause cannot be looked for");
         write(anomaly, api, said).await?;
         return Ok(Action::requeue(LOOK_AGAIN));
     };
-    let onset = decide::onset(anomaly);
+    let onset = observe::onset(anomaly);
     context.looks.now(anomaly.uid().unwrap_or_default());
     match target.collector.look(onset).await {
         Ok(looked) => {
@@ -84,8 +90,15 @@ async fn look(anomaly: &Anomaly, context: &Context, api: &Api<Anomaly>, observed
     }
 }
 
-async fn plan(anomaly: &Anomaly, context: &Context, api: &Api<Anomaly>, remediation: Remediation, said: AnomalyStatus) -> Result<(), Error> {
-    let remediations: Api<Remediation> = Api::namespaced(context.client.clone(), &anomaly.namespace().unwrap_or_default());
+async fn plan(
+    anomaly: &Anomaly,
+    context: &Context,
+    api: &Api<Anomaly>,
+    remediation: Remediation,
+    said: AnomalyStatus,
+) -> Result<(), Error> {
+    let remediations: Api<Remediation> =
+        Api::namespaced(context.client.clone(), &anomaly.namespace().unwrap_or_default());
     match call("create the Remediation", remediations.create(&PostParams::default(), &remediation)).await {
         Ok(made) => {
             tracing::info!(

@@ -27,11 +27,9 @@ pub async fn reconcile(rule: Arc<AnomalyRule>, context: Arc<Context>) -> Result<
     }
     let observed = decide::Observed {
         baseline: context.stores.baselines.get(&ObjectRef::new(&rule.spec.baseline_ref.name).within(&namespace)),
-        policy: rule
-            .spec
-            .remediate
-            .as_ref()
-            .and_then(|remediate| context.stores.policies.get(&ObjectRef::new(&remediate.policy_ref.name).within(&namespace))),
+        policy: rule.spec.remediate.as_ref().and_then(|remediate| {
+            context.stores.policies.get(&ObjectRef::new(&remediate.policy_ref.name).within(&namespace))
+        }),
         targets: context
             .engine
             .targets_of(&BaselineKey { namespace: namespace.clone(), name: rule.spec.baseline_ref.name.clone() }),

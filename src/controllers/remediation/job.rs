@@ -10,9 +10,9 @@ use kube::api::ObjectMeta;
 use kube::{Resource, ResourceExt};
 
 use crate::api::{Remediation, Tls};
+use crate::controllers::stores::REMEDIATION_LABEL;
 use crate::heal::machine::Purpose;
 use crate::heal::plan;
-use crate::operator::stores::REMEDIATION_LABEL;
 
 /// Service account of the Jobs; it has no rights and its token is not mounted.
 const SERVICE_ACCOUNT: &str = "dbmedic-fix";
@@ -77,7 +77,14 @@ pub fn build(
     }
 }
 
-fn pod(remediation: &Remediation, uid: &str, purpose: Purpose, destination: &Destination, secret: &str, image: &str) -> PodSpec {
+fn pod(
+    remediation: &Remediation,
+    uid: &str,
+    purpose: Purpose,
+    destination: &Destination,
+    secret: &str,
+    image: &str,
+) -> PodSpec {
     let arguments = [
         "fix",
         "--remediation",
@@ -120,8 +127,14 @@ fn pod(remediation: &Remediation, uid: &str, purpose: Purpose, destination: &Des
                 ..EnvVar::default()
             }]),
             resources: Some(ResourceRequirements {
-                requests: Some([("cpu", "10m"), ("memory", "32Mi")].map(|(name, amount)| (name.to_owned(), Quantity(amount.to_owned()))).into()),
-                limits: Some([("memory", "64Mi")].map(|(name, amount)| (name.to_owned(), Quantity(amount.to_owned()))).into()),
+                requests: Some(
+                    [("cpu", "10m"), ("memory", "32Mi")]
+                        .map(|(name, amount)| (name.to_owned(), Quantity(amount.to_owned())))
+                        .into(),
+                ),
+                limits: Some(
+                    [("memory", "64Mi")].map(|(name, amount)| (name.to_owned(), Quantity(amount.to_owned()))).into(),
+                ),
                 ..ResourceRequirements::default()
             }),
             security_context: Some(SecurityContext {

@@ -3,8 +3,9 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use crate::measure::StatementInterval;
+use crate::diagnose::StatementGrowth;
 use crate::measure::log_normal::{self, Moments};
+use crate::measure::{StatementFigures, StatementInterval};
 
 /// Marks that are kept.
 const MARKS: usize = 16;
@@ -92,36 +93,6 @@ impl Snapshot {
     pub fn insert(&mut self, key: Key, counters: Counters) {
         self.entries.insert(key, counters);
     }
-}
-
-/// Growth of one statement since an onset, against what it did before.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct StatementGrowth {
-    /// `queryid`.
-    pub query_id: i64,
-    /// Executions seen before the onset.
-    pub calls_before: f64,
-    /// Mean execution time in ms before the onset; `None` when none was seen.
-    pub mean_before_ms: Option<f64>,
-    /// Executions since the onset.
-    pub calls: f64,
-    /// Mean execution time in ms since the onset.
-    pub mean_ms: f64,
-    /// Executions per second since the onset.
-    pub calls_per_second: f64,
-    /// Rows that an execution returned or changed, on average.
-    pub rows_per_call: f64,
-    /// Execution time in ms since the onset, of all executions.
-    pub total_ms: f64,
-}
-
-/// What some statements did together over a time.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct StatementFigures {
-    /// Executions.
-    pub calls: f64,
-    /// Mean execution time in ms; 0 without executions.
-    pub mean_ms: f64,
 }
 
 /// Totals of every statement at one instant, since the history began.
@@ -236,6 +207,7 @@ impl StatementHistory {
         };
         let base = self.marks.iter().rev().find(|mark| mark.at < onset_ms).unwrap_or(oldest);
         let elapsed = newest.seconds - base.seconds;
+        let elapsed_before = base.seconds - oldest.seconds;
         let mut grown: Vec<StatementGrowth> = newest
             .totals
             .iter()
@@ -247,6 +219,7 @@ impl StatementHistory {
                     query_id: *query_id,
                     calls_before: before.calls,
                     mean_before_ms: (before.calls > 0.0).then(|| before.total_ms / before.calls),
+                    calls_per_second_before: (elapsed_before > 0.0).then(|| before.calls / elapsed_before),
                     calls: after.calls,
                     mean_ms: after.total_ms / after.calls,
                     calls_per_second: if elapsed > 0.0 { after.calls / elapsed } else { 0.0 },

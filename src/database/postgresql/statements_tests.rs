@@ -115,6 +115,7 @@ fn growth_since_an_onset_is_set_against_what_was_before() {
             query_id: 1,
             calls_before: 120.0,
             mean_before_ms: Some(1.0),
+            calls_per_second_before: Some(1.0),
             calls: 120.0,
             mean_ms: 30.0,
             calls_per_second: 1.0,

@@ -4,7 +4,6 @@
 //! its progress, which liveness depends on.
 
 use std::fmt::Debug;
-use std::future::Future;
 use std::hash::Hash;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -14,9 +13,9 @@ use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::serde::de::DeserializeOwned;
 use kube::core::DeserializeGuard;
+use kube::runtime::WatchStreamExt;
 use kube::runtime::reflector::{self, Store};
 use kube::runtime::watcher::{self, Event};
-use kube::runtime::WatchStreamExt;
 use kube::{Api, Client, Resource, ResourceExt};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -90,7 +89,12 @@ pub struct Changed {
 }
 
 /// Starts one watch per kind and namespace scope. Changes are sent to `changes` from the first list on.
-pub fn start(client: &Client, namespaces: &[String], changes: &mpsc::UnboundedSender<Changed>, cancel: &CancellationToken) -> Stores {
+pub fn start(
+    client: &Client,
+    namespaces: &[String],
+    changes: &mpsc::UnboundedSender<Changed>,
+    cancel: &CancellationToken,
+) -> Stores {
     let mut starter = Starter { client, namespaces, changes, cancel, progress: Vec::new(), tasks: Vec::new() };
     let baselines = starter.watch::<Baseline>(Kind::Baseline, |_| None, "");
     let rules = starter.watch::<AnomalyRule>(Kind::Rule, |_| None, "");
@@ -100,7 +104,11 @@ pub fn start(client: &Client, namespaces: &[String], changes: &mpsc::UnboundedSe
     let approvals =
         starter.watch::<RemediationApproval>(Kind::Approval, |approval| Some(approval.spec.remediation.clone()), "");
     let pods = starter.watch::<Pod>(Kind::Pod, |_| None, "");
-    let jobs = starter.watch::<Job>(Kind::Job, |job| job.owner_references().first().map(|owner| owner.name.clone()), REMEDIATION_LABEL);
+    let jobs = starter.watch::<Job>(
+        Kind::Job,
+        |job| job.owner_references().first().map(|owner| owner.name.clone()),
+        REMEDIATION_LABEL,
+    );
     let progress = Arc::new(std::mem::take(&mut starter.progress));
     for task in std::mem::take(&mut starter.tasks) {
         task(progress.clone());
@@ -134,7 +142,15 @@ struct Starter<'a> {
 impl Starter<'_> {
     fn watch<K>(&mut self, kind: Kind, points_at: fn(&K) -> Option<String>, label: &str) -> Store<K>
     where
-        K: Resource<Scope = k8s_openapi::NamespaceResourceScope> + ResourceExt + Clone + DeserializeOwned + Debug + Send + Sync + Prunable + 'static,
+        K: Resource<Scope = k8s_openapi::NamespaceResourceScope>
+            + ResourceExt
+            + Clone
+            + DeserializeOwned
+            + Debug
+            + Send
+            + Sync
+            + Prunable
+            + 'static,
         K::DynamicType: Default + Eq + Hash + Clone + Debug + Unpin + Send + Sync,
     {
         let (store, writer) = reflector::store::<K>();
@@ -143,7 +159,8 @@ impl Starter<'_> {
             if self.namespaces.is_empty() { vec![None] } else { self.namespaces.iter().cloned().map(Some).collect() };
         for (scope_index, scope) in scopes.into_iter().enumerate() {
             let index = self.progress.len();
-            self.progress.push(Progress { kind: K::plural(&K::DynamicType::default()).into_owned(), last: AtomicI64::new(0) });
+            self.progress
+                .push(Progress { kind: K::plural(&K::DynamicType::default()).into_owned(), last: AtomicI64::new(0) });
             let api: Api<DeserializeGuard<K>> = match &scope {
                 Some(namespace) => Api::namespaced(self.client.clone(), namespace),
                 None => Api::all(self.client.clone()),
@@ -163,7 +180,7 @@ impl Starter<'_> {
 }
 
 #[allow(clippy::too_many_arguments, reason = "one private task with everything it owns")]
-fn follow<K>(
+async fn follow<K>(
     api: Api<DeserializeGuard<K>>,
     config: watcher::Config,
     writer: Arc<std::sync::Mutex<Merging<K>>>,
@@ -173,40 +190,37 @@ fn follow<K>(
     changes: mpsc::UnboundedSender<Changed>,
     progress: Arc<Vec<Progress>>,
     index: usize,
-) -> impl Future<Output = ()> + Send
-where
+) where
     K: Resource + ResourceExt + Clone + DeserializeOwned + Debug + Send + Sync + Prunable + 'static,
     K::DynamicType: Default + Eq + Hash + Clone + Debug + Unpin + Send + Sync,
 {
-    async move {
-        let mut events = watcher::watcher(api, config).default_backoff().boxed();
-        loop {
-            match events.try_next().await {
-                Ok(Some(event)) => {
-                    let complete = matches!(event, Event::InitDone);
-                    let event = valid(event);
-                    if let Some(event) = event {
-                        if let Event::Apply(object) | Event::InitApply(object) | Event::Delete(object) = &event {
-                            let changed = Changed {
-                                kind,
-                                namespace: object.namespace().unwrap_or_default(),
-                                name: object.name_any(),
-                                points_at: points_at(object),
-                            };
-                            apply(&writer, scope, event);
-                            // The receiver lives as long as the process; when it is gone, so are we.
-                            let _ = changes.send(changed);
-                        } else {
-                            apply(&writer, scope, event);
-                        }
-                    }
-                    if complete || progress[index].last.load(Ordering::Relaxed) != 0 {
-                        progress[index].last.store(now_ms(), Ordering::Relaxed);
+    let mut events = watcher::watcher(api, config).default_backoff().boxed();
+    loop {
+        match events.try_next().await {
+            Ok(Some(event)) => {
+                let complete = matches!(event, Event::InitDone);
+                let event = valid(event);
+                if let Some(event) = event {
+                    if let Event::Apply(object) | Event::InitApply(object) | Event::Delete(object) = &event {
+                        let changed = Changed {
+                            kind,
+                            namespace: object.namespace().unwrap_or_default(),
+                            name: object.name_any(),
+                            points_at: points_at(object),
+                        };
+                        apply(&writer, scope, event);
+                        // The receiver lives as long as the process; when it is gone, so are we.
+                        let _ = changes.send(changed);
+                    } else {
+                        apply(&writer, scope, event);
                     }
                 }
-                Ok(None) => return,
-                Err(error) => tracing::warn!(kind = %progress[index].kind, %error, "watch failed; trying again"),
+                if complete || progress[index].last.load(Ordering::Relaxed) != 0 {
+                    progress[index].last.store(now_ms(), Ordering::Relaxed);
+                }
             }
+            Ok(None) => return,
+            Err(error) => tracing::warn!(kind = %progress[index].kind, %error, "watch failed; trying again"),
         }
     }
 }
@@ -260,7 +274,12 @@ where
     K::DynamicType: Default + Eq + Hash + Clone,
 {
     fn new(writer: reflector::store::Writer<K>, scopes: usize) -> Self {
-        Self { writer, listing: vec![None; scopes], known: vec![std::collections::HashMap::new(); scopes], first_lists: scopes }
+        Self {
+            writer,
+            listing: vec![None; scopes],
+            known: vec![std::collections::HashMap::new(); scopes],
+            first_lists: scopes,
+        }
     }
 
     fn apply(&mut self, scope: usize, event: Event<K>) {
