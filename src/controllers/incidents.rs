@@ -94,7 +94,7 @@ async fn write_all(context: &Context, wanted: &mut BTreeMap<(String, String), Wa
         }
     }
     let mut written = Vec::new();
-    for (key, wanted) in wanted.iter_mut().filter(|(_, wanted)| wanted.created) {
+    for (key, wanted) in wanted.iter().filter(|(_, wanted)| wanted.created) {
         let (namespace, name) = key;
         match tell(context, namespace, name, wanted, fresh.remove(key)).await {
             Ok(()) => written.push(key.clone()),
