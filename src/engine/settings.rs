@@ -85,6 +85,8 @@ pub struct OpenIncident {
     pub pod: String,
     /// Its first breaching sample, milliseconds since the Unix epoch.
     pub onset: i64,
+    /// Open, or clearing: it goes on where the object says it is, else nobody would write that it breaches again.
+    pub phase: detect::Phase,
 }
 
 /// A change of an incident, with everything that its Anomaly says.

@@ -53,8 +53,9 @@ struct Task {
     by_key: HashMap<TargetKey, usize>,
     rules: HashMap<(String, String), Rule>,
     by_id: HashMap<u64, Arc<RuleSettings>>,
-    /// Onsets of open incidents: they outlive a collector that is started anew, and begin with what the API has open.
-    open: HashMap<(TargetKey, u64), i64>,
+    /// Onsets and phases of open incidents: they outlive a collector that is started anew, and begin with what the API
+    /// has open.
+    open: HashMap<(TargetKey, u64), (i64, Phase)>,
     next_rule: u64,
     next_incarnation: u64,
     changes: Vec<crate::detect::Change>,
@@ -258,7 +259,7 @@ impl Task {
                         baseline: settings.baseline.clone(),
                         pod: open.pod.clone(),
                     };
-                    self.open.insert((target, self.next_rule), open.onset);
+                    self.open.insert((target, self.next_rule), (open.onset, open.phase));
                 }
                 self.next_rule
             }
@@ -323,8 +324,8 @@ impl Task {
             if known.contains(id) && !edited.contains(id) {
                 continue;
             }
-            if let Some(onset) = self.open.get(&(key.clone(), *id))
-                && self.shard.restore(index, *id, *onset, Phase::Open)
+            if let Some((onset, phase)) = self.open.get(&(key.clone(), *id))
+                && self.shard.restore(index, *id, *onset, *phase)
             {
                 tracing::info!(target = %key, rule = settings.name, "an open incident goes on");
             }
@@ -393,8 +394,11 @@ impl Task {
                 "incident"
             );
             match change.kind {
-                ChangeKind::Opened => {
-                    self.open.insert((target.settings.key.clone(), change.rule), change.onset);
+                ChangeKind::Opened | ChangeKind::Reopened => {
+                    self.open.insert((target.settings.key.clone(), change.rule), (change.onset, Phase::Open));
+                }
+                ChangeKind::Clearing => {
+                    self.open.insert((target.settings.key.clone(), change.rule), (change.onset, Phase::Clearing));
                 }
                 ChangeKind::Resolved => {
                     self.open.remove(&(target.settings.key.clone(), change.rule));

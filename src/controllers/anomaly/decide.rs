@@ -44,6 +44,8 @@ pub fn ended(anomaly: &Anomaly, observed: &Observed, now: Timestamp) -> Option<A
         "its Baseline was deleted"
     } else if !observed.pod_present {
         "its database pod is gone"
+    } else if observed.followed {
+        "a later incident of the same rule and database has begun"
     } else {
         return None;
     };
