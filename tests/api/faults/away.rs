@@ -26,7 +26,9 @@ async fn a_fault_while_the_api_server_is_away_for_a_minute_is_told_with_its_true
     proxy.go_away();
     let fault = Timestamp::now();
     world.shop.drop_index().await?;
-    holds_for(AWAY, "the operator goes on", async || Ok(operator.process.ended().is_none())).await.with_context(|| world.log())?;
+    holds_for(AWAY, "the operator goes on", async || Ok(operator.process.ended().is_none()))
+        .await
+        .with_context(|| world.log())?;
     ensure!(list(&world.anomalies).await?.is_empty(), "nothing can be written while the API server is away");
     proxy.come_back();
 

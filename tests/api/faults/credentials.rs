@@ -20,7 +20,8 @@ async fn a_missing_incomplete_or_wrong_secret_is_named_and_heals_by_itself() -> 
     let namespace = world.shop.namespace.clone();
     let secrets: Api<Secret> = Api::namespaced(world.client.clone(), &namespace);
     let secret = async |data: serde_json::Value| {
-        let object = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "orders-monitor"}, "stringData": data});
+        let object =
+            json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "orders-monitor"}, "stringData": data});
         secrets.delete("orders-monitor", &DeleteParams::default()).await.ok();
         world.apply(&object.to_string()).await
     };

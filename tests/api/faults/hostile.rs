@@ -44,7 +44,8 @@ async fn prepare(postgres: &Postgres) -> Result<()> {
 
 /// Four clients that read by the column with the bad name.
 async fn workload(postgres: &Postgres) -> Result<JoinSet<()>> {
-    let sql = format!("select id, note from {}.{} where {} = $1 limit 10", quoted(SCHEMA), quoted(TABLE), quoted(COLUMN));
+    let sql =
+        format!("select id, note from {}.{} where {} = $1 limit 10", quoted(SCHEMA), quoted(TABLE), quoted(COLUMN));
     let mut clients = JoinSet::new();
     for client in 0..4 {
         let options = postgres.options("orders")?.username(APPLICATION).password("a");

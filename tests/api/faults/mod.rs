@@ -129,7 +129,7 @@ impl World {
 
     /// Waits until the only Remediation has succeeded.
     async fn fixed(&self) -> Result<Remediation> {
-        let done = eventually(PATIENCE, "a Remediation has succeeded", async || {
+        let done = eventually(PATIENCE * 2, "a Remediation has succeeded", async || {
             let all = list(&self.remediations).await?;
             let succeeded = |one: &Remediation| {
                 one.status.as_ref().and_then(|status| status.state) == Some(RemediationState::Succeeded)

@@ -39,7 +39,9 @@ async fn wrong_references_metrics_strategies_and_conditions_name_field_found_and
     world.apply_example("anomalyrule.yaml", &[("name: orders\n", "name: nowhere\n")]).await?;
     let parts = ["ReferenceNotFound", "baselineRef.name", "\"nowhere\"", "Baseline"];
     world.says(&world.rules, "slow-queries", "Ready", "False", &parts).await?;
-    world.apply_example("baseline.yaml", &[("name: orders\n", "name: nowhere\n"), ("app: orders-db", "app: other")]).await?;
+    world
+        .apply_example("baseline.yaml", &[("name: orders\n", "name: nowhere\n"), ("app: orders-db", "app: other")])
+        .await?;
     world.says(&world.rules, "slow-queries", "Ready", "True", &[]).await?;
 
     world.apply_example("anomalyrule.yaml", &[("metric: response_time", "metric: custom_queue")]).await?;
@@ -88,7 +90,8 @@ async fn unknown_fields_and_values_are_refused_by_the_api_server() -> Result<()>
         ("remediationpolicy.yaml", "backoff: exponential", "backoff: exponential\n    jitter: none", "jitter"),
     ];
     for (file, from, to, named) in cases {
-        let text = std::fs::read_to_string(folder.join(file))?.replace("namespace: shop", &format!("namespace: {namespace}"));
+        let text =
+            std::fs::read_to_string(folder.join(file))?.replace("namespace: shop", &format!("namespace: {namespace}"));
         ensure!(text.contains(from), "{file} does not contain {from}");
         let refused = cluster.apply_yaml(&text.replacen(from, to, 1), &namespace).await;
         let error = refused.err().with_context(|| format!("{file}: {to:?} was accepted"))?;

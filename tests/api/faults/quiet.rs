@@ -23,7 +23,7 @@ async fn passes(operator: &Operator, kind: &str) -> Result<u64> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_healthy_idle_minute_and_a_second_pass_over_everything_write_nothing() -> Result<()> {
     let world = World::open(Options { rows: 1000, ..Options::default() }).await?;
-    world.shop.import_history(2.0).await?;
+    world.shop.import_history(20.0).await?;
     let proxy = ApiProxy::start(world.cluster).await?;
     let token = world.cluster.service_account_token(OPERATOR.0, OPERATOR.1).await?;
     let operator = world.shop.start_operator_with(proxy.kubeconfig(&token)?, "operator-0")?;

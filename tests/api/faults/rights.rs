@@ -16,7 +16,7 @@ const HIDDEN: [&str; 6] =
 #[tokio::test(flavor = "multi_thread")]
 async fn revoked_rights_blind_metrics_and_plans_say_what_to_grant_and_heal() -> Result<()> {
     let world = World::open(Options::default()).await?;
-    world.shop.import_history(2.0).await?;
+    world.shop.import_history(3.0).await?;
     let operator = world.operator().await?;
     let _workload = world.shop.start_workload(4, Duration::from_millis(20)).await?;
     world.learnt().await?;
@@ -49,8 +49,10 @@ async fn revoked_rights_blind_metrics_and_plans_say_what_to_grant_and_heal() -> 
     .with_context(|| world.log())?;
     ensure!(cause.summary.contains("pg_read_all_data"), "{}", cause.summary);
     ensure!(cause.missing_index.is_none() && !cause.statements.is_empty(), "{cause:?}");
-    holds_for(Duration::from_secs(3), "no change without a plan", async || Ok(list(&world.remediations).await?.is_empty()))
-        .await?;
+    holds_for(Duration::from_secs(3), "no change without a plan", async || {
+        Ok(list(&world.remediations).await?.is_empty())
+    })
+    .await?;
 
     postgres.execute("orders", "grant pg_read_all_data to dbmedic_monitor").await?;
     world.fixed().await?;
@@ -66,7 +68,11 @@ async fn revoked_rights_blind_metrics_and_plans_say_what_to_grant_and_heal() -> 
         if at > blind_from && at < blind_until {
             seen += 1;
             for metric in HIDDEN {
-                ensure!(round[column(metric)?].is_empty(), "{metric} at {at} is {:?}, not absent", &round[column(metric)?]);
+                ensure!(
+                    round[column(metric)?].is_empty(),
+                    "{metric} at {at} is {:?}, not absent",
+                    &round[column(metric)?]
+                );
             }
             ensure!(!round[column("throughput")?].is_empty(), "what needs no right is absent too at {at}");
         }

@@ -18,15 +18,17 @@ const A_WHILE: Duration = Duration::from_secs(5);
 #[tokio::test(flavor = "multi_thread")]
 async fn resets_stops_crashes_and_promotions_give_no_anomaly_and_no_impossible_value() -> Result<()> {
     let mut world = World::open(Options::default()).await?;
-    world.shop.import_history(2.0).await?;
-    for (metric, limit) in [("throughput", "2000"), ("error_rate", "\"50%\""), ("disk_io", "\"10GiB\""), ("temp_files", "\"10GiB\"")] {
+    world.shop.import_history(50.0).await?;
+    for (metric, limit) in
+        [("throughput", "2000"), ("error_rate", "\"50%\""), ("disk_io", "10000000000"), ("temp_files", "10000000000")]
+    {
         let rule = limit_rule(&metric.replace('_', "-"), metric, "above", limit);
         world.apply(&rule).await.with_context(|| rule)?;
     }
     let operator = world.operator().await?;
     let workload = world.shop.start_workload(4, Duration::from_millis(20)).await?;
     world.learnt().await?;
-    for rule in ["slow-queries", "throughput", "error-rate", "disk-io"] {
+    for rule in ["slow-queries", "throughput", "error-rate", "disk-io", "temp-files"] {
         world.says(&world.rules, rule, "Ready", "True", &[]).await?;
     }
     world.rule_is("throughput", IncidentState::Normal).await?;

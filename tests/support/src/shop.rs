@@ -236,7 +236,7 @@ subjects: [{{kind: ServiceAccount, name: {account}, namespace: {account_namespac
             .environment("KUBECONFIG", kubeconfig)
             .argument("operator")
             .arguments(["--watch-namespaces", &self.namespace, "--namespace", &self.namespace])
-            .arguments(["--listen", &format!("127.0.0.1:{port}"), "--image", IMAGE, "--lease-seconds", "3"])
+            .arguments(["--listen", &format!("127.0.0.1:{port}"), "--image", IMAGE, "--lease-seconds", "6"])
             .arguments(["--identity", identity])
             .argument("--data-dir")
             .argument(self.data_directory())
