@@ -2,6 +2,7 @@
 //! with its own rights. One program, so that one control plane serves all of its tests.
 
 mod crash;
+mod faults;
 mod kinds;
 mod main_loop;
 mod world;

@@ -92,8 +92,9 @@ async fn look(
         Ok(looked) => {
             let diagnosis = diagnose::diagnose(&looked);
             tracing::info!(anomaly = anomaly.name_any(), cause = diagnosis.root_cause.summary, "diagnosed");
-            let said = decide::diagnosed(anomaly, observed, diagnosis);
-            write(anomaly, api, said).await?;
+            if decide::is_news(anomaly, &diagnosis) {
+                write(anomaly, api, decide::diagnosed(anomaly, observed, diagnosis)).await?;
+            }
             Ok(Action::requeue(Duration::from_millis(1)))
         }
         Err(error) => {
@@ -107,7 +108,8 @@ async fn look(
 /// Whether the watch has just begun: one reading of the statements compares with nothing, and a cause that is not found
 /// for want of it would be looked for again only much later.
 async fn begins(target: &TargetView) -> bool {
-    let statements = || !target.unavailable.iter().any(|missing| missing.metrics.iter().any(|name| name == STATEMENTS_METRIC));
+    let statements =
+        || !target.unavailable.iter().any(|missing| missing.metrics.iter().any(|name| name == STATEMENTS_METRIC));
     let comparable = || async { target.collector.statements_since(i64::MIN, &[]).await.is_some() };
     match target.connection {
         Connection::Connecting => true,

@@ -20,7 +20,8 @@ async fn the_operator_killed_at_any_write_ends_where_it_would_have_without() -> 
     let reference = scene.run(None).await.context("without a crash")?;
     ensure!(reference.view.faults().is_empty(), "without a crash: {:?}", reference.view.faults());
     let mut table = format!("   n  {:<9} seconds  killed at\n", "write is");
-    let _ = writeln!(table, "   -  {:<9} {:>7.1}  ({} writes)", "", seconds(reference.succeeded), reference.writes.len());
+    let _ =
+        writeln!(table, "   -  {:<9} {:>7.1}  ({} writes)", "", seconds(reference.succeeded), reference.writes.len());
     let mut failures = Vec::new();
     for n in 1..=MOST_WRITES {
         let lost = (n % LOST_STRIDE == 0).then_some(Moment::Lost);
@@ -41,8 +42,17 @@ async fn the_operator_killed_at_any_write_ends_where_it_would_have_without() -> 
             if faults.is_empty() && run.view != reference.view {
                 faults.push(format!("another end: {:?}\ninstead of {:?}", run.view, reference.view));
             }
-            let at = if run.reached { run.writes.get(n - 1).map_or_else(String::new, write) } else { "(not reached)".into() };
-            let _ = writeln!(table, "{n:>4}  {name:<9} {:>7.1}  {at}{}", seconds(run.succeeded), if faults.is_empty() { "" } else { "  WRONG" });
+            let at = if run.reached {
+                run.writes.get(n - 1).map_or_else(String::new, write)
+            } else {
+                "(not reached)".into()
+            };
+            let _ = writeln!(
+                table,
+                "{n:>4}  {name:<9} {:>7.1}  {at}{}",
+                seconds(run.succeeded),
+                if faults.is_empty() { "" } else { "  WRONG" }
+            );
             eprint!("{}", table.lines().last().map(|line| format!("{line}\n")).unwrap_or_default());
             failures.extend(faults.iter().map(|fault| format!("write {n} {name}, {at}: {fault}")));
         }

@@ -23,7 +23,10 @@ const QUIET: Duration = Duration::from_millis(500);
 impl Scene {
     /// Removes what a run left. The operator goes on meanwhile, as it does when people tidy up.
     pub async fn reset(&self) -> Result<()> {
-        self.shop.postgres.execute("orders", "create index if not exists orders_customer_id_idx on orders (customer_id)").await?;
+        self.shop
+            .postgres
+            .execute("orders", "create index if not exists orders_customer_id_idx on orders (customer_id)")
+            .await?;
         let drop = "do $$ declare one text; begin for one in select indexrelid::regclass::text from pg_index where \
                     indrelid = 'orders'::regclass and indexrelid::regclass::text like 'dbmedic%' loop execute 'drop \
                     index ' || one; end loop; end $$";
@@ -33,7 +36,9 @@ impl Scene {
         delete_all(&self.api::<Remediation>()).await?;
         delete_all(&self.api::<Anomaly>()).await?;
         delete_all(&self.api::<Job>()).await?;
-        self.api::<k8s_openapi::api::events::v1::Event>().delete_collection(&DeleteParams::default(), &ListParams::default()).await?;
+        self.api::<k8s_openapi::api::events::v1::Event>()
+            .delete_collection(&DeleteParams::default(), &ListParams::default())
+            .await?;
         let ledger: Api<ConfigMap> = self.api();
         ledger.patch("dbmedic-ledger", &PatchParams::default(), &Patch::Merge(json!({"data": null}))).await?;
         let pods: Api<Pod> = self.api();

@@ -12,7 +12,7 @@ use anyhow::{Context, Result, ensure};
 use sqlx::{Connection, Executor};
 use tokio::task::JoinHandle;
 
-use crate::{Cluster, Launch, Node, Postgres, Process, Scratch, eventually, free_port, workspace};
+use crate::{Cluster, Launch, Node, Postgres, Process, Scratch, Settings, eventually, free_port, workspace};
 
 /// Name of the database pod.
 pub const POD: &str = "orders-db-0";
@@ -40,6 +40,8 @@ pub struct Options {
     pub history_days: u32,
     /// Seconds between two rounds of the history.
     pub history_step: u32,
+    /// Whether the server offers TLS.
+    pub tls: bool,
     /// Text replacements in the example files, after the others.
     pub replace: Vec<(String, String)>,
 }
@@ -54,6 +56,7 @@ impl Default for Options {
             rollback_timeout: "20s",
             history_days: 8,
             history_step: 60,
+            tls: false,
             replace: Vec::new(),
         }
     }
@@ -241,7 +244,7 @@ subjects: [{{kind: ServiceAccount, name: {account}, namespace: {account_namespac
             .environment("KUBECONFIG", kubeconfig)
             .argument("operator")
             .arguments(["--watch-namespaces", &self.namespace, "--namespace", &self.namespace])
-            .arguments(["--listen", &format!("127.0.0.1:{port}"), "--image", IMAGE, "--lease-seconds", "3"])
+            .arguments(["--listen", &format!("127.0.0.1:{port}"), "--image", IMAGE, "--lease-seconds", "6"])
             .arguments(["--identity", identity])
             .argument("--data-dir")
             .argument(self.data_directory())
@@ -327,7 +330,7 @@ async fn await_gate(cluster: &Cluster) -> Result<()> {
 }
 
 async fn database(options: &Options) -> Result<Postgres> {
-    let postgres = Postgres::start().await?;
+    let postgres = Postgres::start_with(Settings { tls: options.tls, ..Settings::default() }).await?;
     postgres.create_database("orders").await?;
     let rows = options.rows;
     for sql in [
