@@ -19,7 +19,7 @@ build: ## Builds the release programs (first time about 5 minutes)
 check: ## Format, lints, generated files, architecture, licences (first time about 3 minutes)
 	@scripts/check.sh
 
-test: ## All tests, on a real control plane and a real PostgreSQL (about 3 minutes after the build)
+test: tools ## All tests, on a real control plane and a real PostgreSQL (about 3 minutes after the build)
 	@scripts/test.sh
 
 demo: tools ## A database loses an index and gets it back, on real parts (about 2 minutes after the build; KEEP=1 keeps it running)

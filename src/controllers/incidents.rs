@@ -35,14 +35,11 @@ pub async fn run(context: Arc<Context>, mut changes: mpsc::UnboundedReceiver<Inc
     loop {
         let next = if wanted.is_empty() {
             changes.recv().await
+        } else if let Ok(change) = tokio::time::timeout(RETRY, changes.recv()).await {
+            change
         } else {
-            match tokio::time::timeout(RETRY, changes.recv()).await {
-                Ok(change) => change,
-                Err(_) => {
-                    write_all(&context, &mut wanted).await;
-                    continue;
-                }
-            }
+            write_all(&context, &mut wanted).await;
+            continue;
         };
         let Some(change) = next else { return };
         want(&mut wanted, change);
@@ -99,11 +96,8 @@ async fn write(context: &Context, namespace: &str, name: &str, wanted: &mut Want
         }
         wanted.created = true;
     }
-    let stored = match call("read the Anomaly", api.get_opt(name)).await? {
-        Some(anomaly) => anomaly,
-        // A person deleted it: the incident is not made again.
-        None => return Ok(()),
-    };
+    // A person may have deleted it: then the incident is not made again.
+    let Some(stored) = call("read the Anomaly", api.get_opt(name)).await? else { return Ok(()) };
     let before = stored.status.clone().unwrap_or_default();
     if before.state == Some(wanted.state) {
         return Ok(());

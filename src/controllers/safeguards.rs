@@ -23,15 +23,12 @@ pub async fn gate(client: &Client) -> Result<Result<(), String>, Error> {
     let expected = gate::expected()
         .map_err(|error| Error::Content { step: "read the approval gate", reason: error.to_string() })?;
     for gate::Expected { kind, name, spec } in expected {
-        let found = match kind.as_str() {
-            "ValidatingAdmissionPolicy" => {
-                let api: Api<ValidatingAdmissionPolicy> = Api::all(client.clone());
-                json(call("read the approval gate", api.get_opt(&name)).await?)
-            }
-            _ => {
-                let api: Api<ValidatingAdmissionPolicyBinding> = Api::all(client.clone());
-                json(call("read the approval gate", api.get_opt(&name)).await?)
-            }
+        let found = if kind.as_str() == "ValidatingAdmissionPolicy" {
+            let api: Api<ValidatingAdmissionPolicy> = Api::all(client.clone());
+            json(call("read the approval gate", api.get_opt(&name)).await?)
+        } else {
+            let api: Api<ValidatingAdmissionPolicyBinding> = Api::all(client.clone());
+            json(call("read the approval gate", api.get_opt(&name)).await?)
         };
         let Some(found) = found else {
             return Ok(Err(format!("{kind} {name} is not installed; apply config/gate")));

@@ -103,3 +103,17 @@ pub struct IncidentChange {
     /// When the round was received: the origin of the latency from sample to Anomaly.
     pub received: std::time::Instant,
 }
+
+/// What the engine noticed.
+#[derive(Clone, Debug)]
+pub enum Noticed {
+    /// A database answers, is gone, changed its role, or was learnt anew.
+    Target(TargetKey),
+    /// The state of an incident changed.
+    Incident {
+        /// The database.
+        target: TargetKey,
+        /// Name of the rule.
+        rule: String,
+    },
+}

@@ -11,14 +11,14 @@ use tokio_util::sync::CancellationToken;
 use super::handle::{Command, Connection, Handle, Learnt, TargetView, Views};
 use super::learning::{self, Lessons};
 use super::recorder::{Entry, Recorder};
+use super::settings::Noticed;
 use super::settings::{BaselineKey, IncidentChange, RuleSettings, TargetSettings};
 use crate::api::IncidentState;
 use crate::collect::{self, CollectorConfig, Report};
 use crate::detect::{ChangeKind, MetricSet, Phase, Shard, TargetRule};
 use crate::history::{Store, TargetSeries};
 use crate::measure::{Cadence, Round, TargetKey};
-use crate::operator::Noticed;
-use crate::operator::telemetry::Telemetry;
+use crate::telemetry::Telemetry;
 
 /// Rounds kept in memory per target: what a verification looks back on.
 const RECENT_ROUNDS: usize = 720;
@@ -345,7 +345,7 @@ impl Task {
                 self.update_view(&key, |view| view.unavailable = unavailable);
             }
             Report::Reset(reason) => {
-                tracing::info!(target = %key, reason, "counters begin anew; no rate over this interval")
+                tracing::info!(target = %key, reason, "counters begin anew; no rate over this interval");
             }
         }
     }
@@ -457,7 +457,7 @@ impl Task {
                     metric: meaning.name.clone(),
                     unit: meaning.unit.clone(),
                     at: lesson.at,
-                    statistics: lesson.profile.statistics.clone(),
+                    statistics: lesson.profile.statistics,
                     days: lesson.profile.days,
                     confidence: lesson.profile.confidence,
                     ready: lesson.profile.ready,

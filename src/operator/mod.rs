@@ -4,9 +4,6 @@ pub mod arguments;
 mod http;
 mod leader;
 mod queues;
-mod routes;
-pub mod stores;
-pub mod telemetry;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,11 +16,10 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::controllers::{Backoff, Context, Looks, incidents};
+use crate::controllers::{Backoff, Context, Looks, Settings, incidents, stores};
 use crate::engine;
 use crate::history;
-
-pub use routes::Noticed;
+use crate::telemetry::Telemetry;
 
 /// Longest wait for the last rounds to be written when the process ends.
 const LAST_WRITES: Duration = Duration::from_secs(5);
@@ -33,8 +29,8 @@ pub async fn run(arguments: arguments::Arguments) -> anyhow::Result<()> {
     start_logging(&arguments);
     let client = client().await?;
     let cancel = CancellationToken::new();
-    let telemetry = Arc::new(telemetry::Telemetry::default());
-    let (changes_sender, changes) = mpsc::unbounded_channel();
+    let telemetry = Arc::new(Telemetry::default());
+    let (changes_sender, mut changes) = mpsc::unbounded_channel();
     let stores = stores::start(&client, &arguments.watch_namespaces, &changes_sender, &cancel);
     http::serve(arguments.listen, stores.clone(), telemetry.clone(), cancel.clone()).await?;
 
@@ -44,7 +40,13 @@ pub async fn run(arguments: arguments::Arguments) -> anyhow::Result<()> {
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
 
     let leading = async {
-        held.wait_for(|held| *held).await.context("the Lease is no longer competed for")?;
+        // A follower's caches are warm, but nobody looks at what changes: leadership begins with a look at everything.
+        while !*held.borrow_and_update() {
+            tokio::select! {
+                changed = held.changed() => changed.context("the Lease is no longer competed for")?,
+                _ = changes.recv() => {}
+            }
+        }
         telemetry.set_leader(true);
         tracing::info!(identity = arguments.identity, "leading");
         lead(&arguments, &client, &stores, changes, &telemetry, &cancel, &tasks).await?;
@@ -75,7 +77,7 @@ async fn lead(
     client: &Client,
     stores: &stores::Stores,
     changes: mpsc::UnboundedReceiver<stores::Changed>,
-    telemetry: &Arc<telemetry::Telemetry>,
+    telemetry: &Arc<Telemetry>,
     cancel: &CancellationToken,
     tasks: &TaskTracker,
 ) -> anyhow::Result<()> {
@@ -95,7 +97,11 @@ async fn lead(
         client: client.clone(),
         stores: stores.clone(),
         engine,
-        arguments: arguments.clone(),
+        settings: Settings {
+            namespace: arguments.namespace.clone(),
+            user: arguments.user.clone(),
+            image: arguments.image.clone(),
+        },
         recorder: Recorder::new(client.clone(), reporter),
         telemetry: telemetry.clone(),
         backoff: Backoff::default(),

@@ -17,10 +17,11 @@ use kube::{Resource, ResourceExt};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::routes::{self, Noticed, Work};
-use super::stores::{Changed, Kind};
 use crate::api::{Anomaly, AnomalyRule, Baseline, Remediation, RemediationPolicy};
+use crate::controllers::routes::{self, Work};
+use crate::controllers::stores::{Changed, Kind};
 use crate::controllers::{Context, Error, anomaly, anomaly_rule, baseline, remediation, remediation_policy};
+use crate::engine::Noticed;
 
 /// Passes over different objects of one kind that run at once.
 const CONCURRENCY: u16 = 4;

@@ -36,11 +36,6 @@ pub enum Decision {
     Say { status: AnomalyStatus, look_again: bool },
 }
 
-/// First breaching sample, milliseconds since the Unix epoch.
-pub fn onset(anomaly: &Anomaly) -> i64 {
-    anomaly.spec.onset.parse::<Timestamp>().map_or(0, Timestamp::as_millisecond)
-}
-
 /// The status of an incident that can no longer be followed; `None` while it can.
 pub fn ended(anomaly: &Anomaly, observed: &Observed, now: Timestamp) -> Option<AnomalyStatus> {
     let why = if observed.rule.is_none() {
@@ -206,9 +201,8 @@ fn plan(
 ) -> Result<Plan, String> {
     let build = actions::action(action).plan.ok_or("the action changes nothing")?;
     let step = strategy.steps.get(step).ok_or("the step does not exist")?;
-    let identity = match observed.target.as_ref().map(|target| &target.connection) {
-        Some(Connection::Connected(identity)) => identity,
-        _ => return Err("the database does not answer".into()),
+    let Some(Connection::Connected(identity)) = observed.target.as_ref().map(|target| &target.connection) else {
+        return Err("the database does not answer".into());
     };
     if identity.role == Role::Replica {
         return Err("the database is a replica: changes are made on the primary only".into());
@@ -227,7 +221,8 @@ fn plan(
     let query_ids: Vec<String> = cause.statements.iter().map(|statement| statement.query_id.clone()).take(1).collect();
     build(&PlanRequest {
         target: &target,
-        step,
+        timeout: step.timeout,
+        prescribed: step.prescribed.as_ref(),
         candidate: cause.missing_index.as_ref(),
         table_bytes: None,
         metric: &anomaly.spec.metric,

@@ -72,7 +72,7 @@ async fn look(
         write(anomaly, api, said).await?;
         return Ok(Action::requeue(LOOK_AGAIN));
     };
-    let onset = decide::onset(anomaly);
+    let onset = observe::onset(anomaly);
     context.looks.now(anomaly.uid().unwrap_or_default());
     match target.collector.look(onset).await {
         Ok(looked) => {

@@ -48,7 +48,7 @@ pub async fn observe(anomaly: &Anomaly, context: &Context) -> Observed {
     let mut remediations = stores.remediations.state_filter(|remediation| {
         remediation.spec.anomaly_ref.uid == uid && remediation.namespace().as_deref() == Some(namespace.as_str())
     });
-    let samples = context.engine.samples(&key(anomaly), &anomaly.spec.metric, super::decide::onset(anomaly)).await;
+    let samples = context.engine.samples(&key(anomaly), &anomaly.spec.metric, onset(anomaly)).await;
     let mut values: Vec<f32> = samples.iter().map(|(_, value)| *value).collect();
     remediations.sort_by_key(|remediation| remediation.spec.step);
     Observed {
@@ -62,6 +62,11 @@ pub async fn observe(anomaly: &Anomaly, context: &Context) -> Observed {
         looked_ago: context.looks.ago(&uid),
         median_since_onset: stats::median(&mut values),
     }
+}
+
+/// First breaching sample, milliseconds since the Unix epoch.
+pub fn onset(anomaly: &Anomaly) -> i64 {
+    anomaly.spec.onset.parse::<jiff::Timestamp>().map_or(0, jiff::Timestamp::as_millisecond)
 }
 
 /// The database of an Anomaly.

@@ -10,9 +10,9 @@ use kube::api::ObjectMeta;
 use kube::{Resource, ResourceExt};
 
 use crate::api::{Remediation, Tls};
+use crate::controllers::stores::REMEDIATION_LABEL;
 use crate::heal::machine::Purpose;
 use crate::heal::plan;
-use crate::operator::stores::REMEDIATION_LABEL;
 
 /// Service account of the Jobs; it has no rights and its token is not mounted.
 const SERVICE_ACCOUNT: &str = "dbmedic-fix";

@@ -40,7 +40,7 @@ pub async fn reconcile(cached: Arc<Remediation>, context: Arc<Context>) -> Resul
         return Ok(Action::await_change());
     };
     let observed = observe::observe(&remediation, &context).await?;
-    let decision = machine::decide(&observed.situation(&remediation, &context.arguments.user));
+    let decision = machine::decide(&observed.situation(&remediation, &context.settings.user));
     tracing::debug!(remediation = remediation.name_any(), ?decision, "decided");
     match decision {
         Decision::Wait { until_ms, .. } => Ok(wait(&remediation, until_ms, observed.now_ms)),
@@ -147,7 +147,7 @@ async fn reserve(remediation: &Remediation, context: &Context, observed: Observe
     let Some(ledger) = observed.ledger else { return Ok(()) };
     let policy = format!("{}/{}", remediation.namespace().unwrap_or_default(), remediation.spec.policy_ref.name);
     let uid = remediation.uid().unwrap_or_default();
-    safeguards::reserve(&context.client, &context.arguments.namespace, ledger, &uid, &policy, observed.now_ms).await
+    safeguards::reserve(&context.client, &context.settings.namespace, ledger, &uid, &policy, observed.now_ms).await
 }
 
 async fn create_job(
@@ -162,7 +162,7 @@ async fn create_job(
     let destination = observed.destination.as_ref().ok_or_else(|| missing("the database pod has no address"))?;
     let secret = observed.executor_secret().ok_or_else(|| missing("the policy names no executor Secret"))?;
     let name = machine::job_name(&remediation.uid().unwrap_or_default(), purpose, attempt);
-    let job = job::build(remediation, &name, purpose, attempt, destination, secret, &context.arguments.image);
+    let job = job::build(remediation, &name, purpose, attempt, destination, secret, &context.settings.image);
     let jobs: Api<Job> = Api::namespaced(context.client.clone(), &remediation.namespace().unwrap_or_default());
     match call(step, jobs.create(&PostParams::default(), &job)).await {
         Ok(_) => tracing::info!(remediation = remediation.name_any(), job = name, "Job created"),

@@ -10,6 +10,7 @@ use super::job::{ATTEMPT_LABEL, Destination, PURPOSE_LABEL};
 use crate::api::{
     Anomaly, AnomalyState, Remediation, RemediationApproval, RemediationPolicy, RemediationState as State,
 };
+use crate::controllers::stores::REMEDIATION_LABEL;
 use crate::controllers::{Context, Error, call, remediation_policy, safeguards};
 use crate::engine::Connection;
 use crate::heal::FixReport;
@@ -17,7 +18,6 @@ use crate::heal::approval::ApprovalSeen;
 use crate::heal::machine::{AnomalySeen, JobPhase, JobSeen, Purpose, Situation};
 use crate::heal::policy::{self, Policy};
 use crate::measure::{StatementFigures, TargetKey};
-use crate::operator::stores::REMEDIATION_LABEL;
 
 pub struct Observed {
     pub now_ms: i64,
@@ -161,7 +161,7 @@ async fn guarded(
             .filter(|other| other.uid() != remediation.uid())
             .map(std::sync::Arc::new)
             .collect();
-    let ledger = safeguards::ledger(&context.client, &context.arguments.namespace).await?;
+    let ledger = safeguards::ledger(&context.client, &context.settings.namespace).await?;
     let other_in_flight = others.iter().find(|other| in_flight(other, remediation, ledger.as_ref()));
     Ok(Guarded {
         approvals,

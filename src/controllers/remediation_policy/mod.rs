@@ -26,7 +26,7 @@ pub async fn reconcile(policy: Arc<RemediationPolicy>, context: Arc<Context>) ->
     let name = policy.name_any();
     let observed = decide::Observed {
         gate: safeguards::gate(&context.client).await?,
-        ledger: safeguards::ledger(&context.client, &context.arguments.namespace)
+        ledger: safeguards::ledger(&context.client, &context.settings.namespace)
             .await?
             .map(|ledger| ledger.reservations),
         remediations: context.stores.remediations.state_filter(|remediation| {

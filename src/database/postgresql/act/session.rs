@@ -243,7 +243,7 @@ pub(super) fn is_server_error(error: &sqlx::Error) -> bool {
 
 /// SQLSTATE of a server's error.
 pub(super) fn code(error: &sqlx::Error) -> String {
-    error.as_database_error().and_then(|inner| inner.code()).unwrap_or_default().into_owned()
+    error.as_database_error().and_then(sqlx::error::DatabaseError::code).unwrap_or_default().into_owned()
 }
 
 /// What the server said, with its code; never a statement or a password.

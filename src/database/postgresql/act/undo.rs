@@ -53,7 +53,7 @@ async fn take_back(work: &mut Work<'_>, session: &mut Session) -> Result<Done, S
             Ok(()) => {}
             // undefined_object: somebody was quicker. lock_not_available, deadlock_detected, query_canceled: again.
             Err(error) if ["42704", "55P03", "40P01", "57014"].contains(&code(&error).as_str()) => {
-                last = describe(&error)
+                last = describe(&error);
             }
             Err(error) if is_server_error(&error) => {
                 return Err(Stop::Failed(format!("the index cannot be dropped: {}", describe(&error))));

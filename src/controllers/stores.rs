@@ -4,7 +4,6 @@
 //! its progress, which liveness depends on.
 
 use std::fmt::Debug;
-use std::future::Future;
 use std::hash::Hash;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -181,7 +180,7 @@ impl Starter<'_> {
 }
 
 #[allow(clippy::too_many_arguments, reason = "one private task with everything it owns")]
-fn follow<K>(
+async fn follow<K>(
     api: Api<DeserializeGuard<K>>,
     config: watcher::Config,
     writer: Arc<std::sync::Mutex<Merging<K>>>,
@@ -191,40 +190,37 @@ fn follow<K>(
     changes: mpsc::UnboundedSender<Changed>,
     progress: Arc<Vec<Progress>>,
     index: usize,
-) -> impl Future<Output = ()> + Send
-where
+) where
     K: Resource + ResourceExt + Clone + DeserializeOwned + Debug + Send + Sync + Prunable + 'static,
     K::DynamicType: Default + Eq + Hash + Clone + Debug + Unpin + Send + Sync,
 {
-    async move {
-        let mut events = watcher::watcher(api, config).default_backoff().boxed();
-        loop {
-            match events.try_next().await {
-                Ok(Some(event)) => {
-                    let complete = matches!(event, Event::InitDone);
-                    let event = valid(event);
-                    if let Some(event) = event {
-                        if let Event::Apply(object) | Event::InitApply(object) | Event::Delete(object) = &event {
-                            let changed = Changed {
-                                kind,
-                                namespace: object.namespace().unwrap_or_default(),
-                                name: object.name_any(),
-                                points_at: points_at(object),
-                            };
-                            apply(&writer, scope, event);
-                            // The receiver lives as long as the process; when it is gone, so are we.
-                            let _ = changes.send(changed);
-                        } else {
-                            apply(&writer, scope, event);
-                        }
-                    }
-                    if complete || progress[index].last.load(Ordering::Relaxed) != 0 {
-                        progress[index].last.store(now_ms(), Ordering::Relaxed);
+    let mut events = watcher::watcher(api, config).default_backoff().boxed();
+    loop {
+        match events.try_next().await {
+            Ok(Some(event)) => {
+                let complete = matches!(event, Event::InitDone);
+                let event = valid(event);
+                if let Some(event) = event {
+                    if let Event::Apply(object) | Event::InitApply(object) | Event::Delete(object) = &event {
+                        let changed = Changed {
+                            kind,
+                            namespace: object.namespace().unwrap_or_default(),
+                            name: object.name_any(),
+                            points_at: points_at(object),
+                        };
+                        apply(&writer, scope, event);
+                        // The receiver lives as long as the process; when it is gone, so are we.
+                        let _ = changes.send(changed);
+                    } else {
+                        apply(&writer, scope, event);
                     }
                 }
-                Ok(None) => return,
-                Err(error) => tracing::warn!(kind = %progress[index].kind, %error, "watch failed; trying again"),
+                if complete || progress[index].last.load(Ordering::Relaxed) != 0 {
+                    progress[index].last.store(now_ms(), Ordering::Relaxed);
+                }
             }
+            Ok(None) => return,
+            Err(error) => tracing::warn!(kind = %progress[index].kind, %error, "watch failed; trying again"),
         }
     }
 }
