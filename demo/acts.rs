@@ -20,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(90);
 /// How long the change of act two is watched waiting.
 const WAITING: Duration = Duration::from_secs(2);
 /// Time between two acts, in which the workload is as it should be.
-const REST: Duration = Duration::from_secs(4);
+const REST: Duration = Duration::from_secs(6);
 
 /// How an act ended.
 pub struct Ending {

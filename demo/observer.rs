@@ -48,12 +48,15 @@ impl Notes {
 impl Observer {
     /// Begins to watch.
     pub async fn start(cluster: &Cluster, postgres: &Postgres) -> Result<Self> {
+        let mut database = postgres.connect("orders").await?;
+        // What asks twenty times a second would be a part of the workload.
+        sqlx::query("set pg_stat_statements.track = 'none'").execute(&mut database).await?;
         let client = cluster.client("admin").await?;
         let notes = Notes::default();
         let tasks = vec![
             tokio::spawn(anomalies(Api::namespaced(client.clone(), NAMESPACE), notes.clone())),
             tokio::spawn(jobs(Api::namespaced(client, NAMESPACE), notes.clone())),
-            tokio::spawn(indexes(postgres.connect("orders").await?, notes.clone())),
+            tokio::spawn(indexes(database, notes.clone())),
         ];
         Ok(Self { notes, tasks })
     }

@@ -48,7 +48,7 @@ fn of_remediation(remediation: &Remediation) -> Vec<Seen> {
 
 /// One line of a terminal; the objects hold the whole text.
 fn shortened(text: &str) -> String {
-    const MOST: usize = 150;
+    const MOST: usize = 110;
     if text.chars().count() <= MOST {
         return text.to_owned();
     }
