@@ -28,6 +28,8 @@ const FIXER_PASSWORD: &str = "fixer-password";
 pub struct Options {
     /// Rows of `orders`.
     pub rows: u64,
+    /// Rows of `orders` that belong to one customer, on average.
+    pub rows_per_customer: u64,
     /// `collection.interval` and `collection.statementsInterval`.
     pub interval: &'static str,
     /// `for` of the rule.
@@ -44,12 +46,15 @@ pub struct Options {
     pub tls: bool,
     /// Text replacements in the example files, after the others.
     pub replace: Vec<(String, String)>,
+    /// Is told what is about to begin.
+    pub progress: fn(&str),
 }
 
 impl Default for Options {
     fn default() -> Self {
         Self {
             rows: 300_000,
+            rows_per_customer: 20,
             interval: "1s",
             persistence: "3s",
             mode: "auto",
@@ -58,7 +63,14 @@ impl Default for Options {
             history_step: 60,
             tls: false,
             replace: Vec::new(),
+            progress: |_| (),
         }
+    }
+}
+
+impl Options {
+    fn customers(&self) -> u64 {
+        (self.rows / self.rows_per_customer.max(1)).max(1)
     }
 }
 
@@ -95,9 +107,12 @@ impl Shop {
         let dbmedic = programs.join("dbmedic");
         ensure!(dbmedic.exists(), "{} is not built: cargo build", dbmedic.display());
         let scratch = Scratch::new("shop")?;
+        (options.progress)("kinds, approval gate, the operator's rights");
         install(cluster).await?;
         let node = Node::start(cluster, &[&namespace], &[(IMAGE, dbmedic)]).await?;
+        (options.progress)(&format!("PostgreSQL, and a table orders of {:.1} million rows", options.rows as f64 / 1e6));
         let postgres = database(&options).await?;
+        (options.progress)(&format!("pod {POD}; Secrets, Baseline, RemediationPolicy, AnomalyRule of examples/quickstart"));
         node.database_pod(&namespace, POD, &[("app", "orders-db")], postgres.address(), postgres.port()).await?;
         let shop = Self { namespace, postgres, node, options, scratch, programs };
         shop.grant(cluster).await?;
@@ -176,6 +191,11 @@ subjects: [{{kind: ServiceAccount, name: {account}, namespace: {account_namespac
                 namespace,
             )
             .await
+    }
+
+    /// The folder with the programs.
+    pub fn programs(&self) -> &std::path::Path {
+        &self.programs
     }
 
     /// Where the operator keeps its history.
@@ -280,7 +300,7 @@ subjects: [{{kind: ServiceAccount, name: {account}, namespace: {account_namespac
     /// # Errors
     /// The database refuses the connections.
     pub async fn start_workload(&self, clients: usize, pause: Duration) -> Result<Workload> {
-        Workload::start(&self.postgres, clients, pause, self.options.rows).await
+        Workload::start(&self.postgres, clients, pause, &self.options).await
     }
 }
 
@@ -345,7 +365,7 @@ async fn database(options: &Options) -> Result<Postgres> {
             "insert into orders (customer_id, status, amount, note, created_at) select (random() * {customers})::int, \
              case when random() < 0.9 then 'done' else 'open' end, (random() * 1000)::numeric(10,2), 'order ' || n, \
              now() - make_interval(secs => {rows} - n) from generate_series(1, {rows}) n",
-            customers = (rows / 20).max(1)
+            customers = options.customers()
         ),
         "create index orders_customer_id_idx on orders (customer_id)".to_owned(),
         "vacuum (analyze) orders".to_owned(),
@@ -431,7 +451,8 @@ pub struct Workload {
 }
 
 impl Workload {
-    async fn start(postgres: &Postgres, clients: usize, pause: Duration, rows: u64) -> Result<Self> {
+    async fn start(postgres: &Postgres, clients: usize, pause: Duration, shop: &Options) -> Result<Self> {
+        let (rows, customers) = (shop.rows, shop.customers());
         let stop = Arc::new(AtomicBool::new(false));
         let done = Arc::new(AtomicU64::new(0));
         let options = postgres.options("orders")?.username("orders_app").password("app").application_name("orders-app");
@@ -447,7 +468,7 @@ impl Workload {
                     // An application reconnects when its server went away.
                     match &mut connection {
                         Some(open) => {
-                            if statement(open, turn, rows).await.is_ok() {
+                            if statement(open, turn, rows, customers).await.is_ok() {
                                 done.fetch_add(1, Ordering::Relaxed);
                             } else {
                                 connection = None;
@@ -475,9 +496,9 @@ impl Drop for Workload {
     }
 }
 
-async fn statement(connection: &mut sqlx::PgConnection, turn: u64, rows: u64) -> sqlx::Result<()> {
+async fn statement(connection: &mut sqlx::PgConnection, turn: u64, rows: u64, customers: u64) -> sqlx::Result<()> {
     let key = i64::try_from((turn >> 16) % rows + 1).unwrap_or(1);
-    let customer = i32::try_from((turn >> 16) % (rows / 20).max(1)).unwrap_or(1);
+    let customer = i32::try_from((turn >> 16) % customers).unwrap_or(1);
     let query = match (turn >> 40) % 10 {
         0..=5 => sqlx::query(
             "select id, amount, created_at from orders where customer_id = $1 order by created_at desc limit 10",
