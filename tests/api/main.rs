@@ -3,4 +3,5 @@
 
 mod kinds;
 mod main_loop;
+mod validation;
 mod world;

@@ -131,7 +131,8 @@ impl World {
         let name = job_name(UID, purpose, attempt);
         self.status.jobs.push(JobStatus { name: name.clone(), ..JobStatus::default() });
         let finished_ms = (phase != JobPhase::Active).then_some(self.now_ms - 60_000);
-        self.jobs.push(JobSeen { name, purpose, attempt, phase, report, created_ms: self.now_ms - 100_000, finished_ms });
+        let created_ms = self.now_ms - 100_000;
+        self.jobs.push(JobSeen { name, purpose, attempt, phase, report, hindrance: None, created_ms, finished_ms });
         self
     }
 }
