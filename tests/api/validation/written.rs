@@ -4,9 +4,8 @@ use anyhow::Result;
 use dbmedic_test_support::{Cluster, shop};
 use serde_json::{Value, json};
 
-use super::{Case, check};
+use super::{Case, TYPE, check};
 
-const TYPE: &str = "must be of type";
 const CHOICE: &str = "Unsupported value";
 const REQUIRED: &str = "Required value";
 const UNKNOWN: &str = "field not declared in schema";
