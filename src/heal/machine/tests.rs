@@ -127,7 +127,7 @@ impl World {
         self
     }
 
-    fn with_job(mut self, purpose: Purpose, attempt: u32, phase: JobPhase, report: Option<FixReport>) -> Self {
+    pub(super) fn with_job(mut self, purpose: Purpose, attempt: u32, phase: JobPhase, report: Option<FixReport>) -> Self {
         let name = job_name(UID, purpose, attempt);
         self.status.jobs.push(JobStatus { name: name.clone(), ..JobStatus::default() });
         let finished_ms = (phase != JobPhase::Active).then_some(self.now_ms - 60_000);

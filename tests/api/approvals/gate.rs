@@ -185,7 +185,7 @@ async fn a_decision_is_changed_by_nobody_and_withdrawn_by_those_who_may() -> Res
     verdicts.expect("the operator labels it", operator.patch("one", &merge, &label).await, "the operator never decides")?;
     verdicts.expect("alice labels it", alice.patch("one", &merge, &label).await, "")?;
     let status = Patch::Merge(json!({"status": {"approved": true}}));
-    verdicts.expect("alice writes a status", alice.patch_status("one", &merge, &status).await, "could not find")?;
+    verdicts.expect("alice writes a status", alice.patch_status("one", &merge, &status).await, "cannot patch resource")?;
     let delete = DeleteParams::default();
     let revoke = "lacks the verb revoke on remediations.dbmedic.io fix-a";
     verdicts.expect("alice deletes it", alice.delete("one", &delete).await, revoke)?;

@@ -156,6 +156,8 @@ async fn weakened(scene: &Scene<'_>, waiting: &Remediation) -> Result<Remediatio
     scene.forget(waiting).await?;
     let again = scene.some("it is planned anew", |one| one.uid() != waiting.uid()).await?;
     ensure!(again.name_any() == waiting.name_any() && again.spec.plan_hash.len() == waiting.spec.plan_hash.len());
+    // The list is a set, which applying adds to: what was put in is taken out with the object.
+    bindings.delete("dbmedic-approval-gate", &DeleteParams::default()).await?;
     scene.cluster.apply(&gates, "default").await?;
     for name in ["dbmedic-job-shape", "dbmedic-author-gate", "dbmedic-requester-gate"] {
         policies.delete(name, &DeleteParams::default()).await?;

@@ -118,7 +118,7 @@ async fn message_of(scene: &Scene<'_>, name: &Option<String>) -> Result<String> 
 /// Nothing is wrong yet.
 async fn calm(plugin: &Plugin<'_>) -> Result<()> {
     let status = plugin.good(&["status"]).await?;
-    holds(&status.out, &["NAME", "READY", "CONFIDENCE", "orders", "standard", "suggest"])?;
+    holds(&status.out, &["BASELINE", "READY", "CONFIDENCE", "orders", "POLICY", "CAN-FIX", "standard", "suggest"])?;
     let status = plugin.good(&["status", "-o", "json", "--fail-on", "low"]).await?.json()?;
     assert_eq!(status["baselines"][0]["name"], "orders");
     assert_eq!(status["baselines"][0]["ready"], "True");
