@@ -6,7 +6,9 @@ use crate::api::{JobStatus, Mode};
 
 #[test]
 fn a_state_that_was_written_by_somebody_else_begins_nothing() {
-    for state in [State::Planned, State::AwaitingApproval, State::Cleared, State::Deferred, State::Reserved, State::Running] {
+    for state in
+        [State::Planned, State::AwaitingApproval, State::Cleared, State::Deferred, State::Reserved, State::Running]
+    {
         let mut world = World::new(state);
         world.policy = Some(policy(Mode::Suggest));
         let decision = world.decide();

@@ -428,6 +428,7 @@ fn the_way_back_waits_an_hour_for_credentials() {
     let mut world = World { policy: None, ..World::new(State::RollingBack) };
     world.status.transitions =
         vec![Transition { state: State::RollingBack, at: timestamp(world.now_ms), message: "worse".into() }];
+    world.status.jobs = vec![JobStatus { name: job_name(UID, Purpose::Apply, 1), ..JobStatus::default() }];
     assert!(world.waits());
     world.now_ms += 3_600_000;
     assert_eq!(world.entered(), Some(State::RollbackFailed));

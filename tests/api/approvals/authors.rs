@@ -31,7 +31,11 @@ async fn a_plan_or_a_state_from_elsewhere_is_refused() -> Result<()> {
         [("Anomaly", "anomalies", written::anomaly()), ("Remediation", "remediations", written::remediation())]
     {
         let written = Patch::Apply(object(kind, "one", &spec));
-        verdicts.expect("the operator writes", api(&operator, kind, plural).patch("one", &apply, &written).await, "")?;
+        verdicts.expect(
+            "the operator writes",
+            api(&operator, kind, plural).patch("one", &apply, &written).await,
+            "",
+        )?;
         for user in ["dave", "admin"] {
             let theirs = api(&cluster.client(user).await?, kind, plural);
             let forged = Patch::Apply(object(kind, "forged", &spec));

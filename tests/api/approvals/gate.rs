@@ -37,7 +37,9 @@ async fn dry(client: &Client, namespace: &str, approval: &RemediationApproval) -
 /// Roles by name, a verb limited to one Remediation, and groups.
 fn bindings(namespace: &str) -> String {
     let role = |name: &str, rules: &str| {
-        format!("---\napiVersion: rbac.authorization.k8s.io/v1\nkind: Role\nmetadata: {{name: {name}, namespace: {namespace}}}\nrules: {rules}\n")
+        format!(
+            "---\napiVersion: rbac.authorization.k8s.io/v1\nkind: Role\nmetadata: {{name: {name}, namespace: {namespace}}}\nrules: {rules}\n"
+        )
     };
     let bind = |kind: &str, role: &str, subject: &str, name: &str| {
         format!(
@@ -75,7 +77,9 @@ async fn a_decision_is_made_by_those_who_may_and_in_their_own_name() -> Result<(
     cluster.grant(&here, "bob", group, &["remediationapprovals"], &both).await?;
     cluster.grant(&here, "carol", group, &["remediations"], &approve).await?;
     cluster.grant(&here, "grace", group, &["remediationapprovals"], &both).await?;
-    cluster.grant(&here, "grace", group, &["remediations", "remediations/status"], &["update", "patch", "delete"]).await?;
+    cluster
+        .grant(&here, "grace", group, &["remediations", "remediations/status"], &["update", "patch", "delete"])
+        .await?;
     let operator = format!("system:serviceaccount:{}:{}", shop::OPERATOR.0, shop::OPERATOR.1);
     cluster.grant(&here, &operator, group, &["remediationapprovals"], &both).await?;
     cluster.grant(&here, &operator, group, &["remediations"], &approve).await?;
@@ -87,7 +91,10 @@ async fn a_decision_is_made_by_those_who_may_and_in_their_own_name() -> Result<(
     let anna = somebody(cluster, "anna", &[]).await?;
     // Rights take a moment to be in force; these were granted last.
     eventually(Duration::from_secs(30), "the grants", async || {
-        let all = [dry(&alice, &here, &decision("fix-a", "alice")).await, dry(&anna, &here, &decision("fix-a", "anna")).await];
+        let all = [
+            dry(&alice, &here, &decision("fix-a", "alice")).await,
+            dry(&anna, &here, &decision("fix-a", "anna")).await,
+        ];
         Ok(all.iter().all(Result::is_ok).then_some(()))
     })
     .await?;
@@ -182,10 +189,18 @@ async fn a_decision_is_changed_by_nobody_and_withdrawn_by_those_who_may() -> Res
     verdicts.expect("alice replaces it", alice.replace("one", &PostParams::default(), &replaced).await, "immutable")?;
     verdicts.expect("frank labels it", frank.patch("one", &merge, &label).await, NAME)?;
     verdicts.expect("frank owns it", frank.patch("one", &merge, &owner).await, NAME)?;
-    verdicts.expect("the operator labels it", operator.patch("one", &merge, &label).await, "the operator never decides")?;
+    verdicts.expect(
+        "the operator labels it",
+        operator.patch("one", &merge, &label).await,
+        "the operator never decides",
+    )?;
     verdicts.expect("alice labels it", alice.patch("one", &merge, &label).await, "")?;
     let status = Patch::Merge(json!({"status": {"approved": true}}));
-    verdicts.expect("alice writes a status", alice.patch_status("one", &merge, &status).await, "cannot patch resource")?;
+    verdicts.expect(
+        "alice writes a status",
+        alice.patch_status("one", &merge, &status).await,
+        "cannot patch resource",
+    )?;
     let delete = DeleteParams::default();
     let revoke = "lacks the verb revoke on remediations.dbmedic.io fix-a";
     verdicts.expect("alice deletes it", alice.delete("one", &delete).await, revoke)?;

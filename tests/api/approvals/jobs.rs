@@ -111,7 +111,11 @@ async fn the_operator_can_create_nothing_but_a_fix() -> Result<()> {
             json!([{"name": "A", "valueFrom": {"secretKeyRef": {"name": "orders-superuser", "key": "password"}}}]),
             environment,
         ),
-        (format!("{container}/env"), json!([{"name": "A", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}}]), environment),
+        (
+            format!("{container}/env"),
+            json!([{"name": "A", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}}]),
+            environment,
+        ),
         (format!("{container}/envFrom"), json!([{"secretRef": {"name": "orders-superuser"}}]), environment),
         (format!("{container}/lifecycle"), json!({"preStop": {"exec": {"command": ["sh"]}}}), "no hooks and no probes"),
         (format!("{container}/livenessProbe"), json!({"exec": {"command": ["sh"]}}), "no hooks and no probes"),
@@ -151,7 +155,11 @@ async fn the_operator_can_create_nothing_but_a_fix() -> Result<()> {
     let mut elsewhere = proper.clone();
     elsewhere.metadata.namespace = Some("default".to_owned());
     let there: Api<Job> = Api::namespaced(jobs.clone().into_client(), "default");
-    verdicts.expect("another namespace, whose Secrets it was not given", there.create(&dry, &elsewhere).await, "first Secret")?;
+    verdicts.expect(
+        "another namespace, whose Secrets it was not given",
+        there.create(&dry, &elsewhere).await,
+        "first Secret",
+    )?;
     verdicts.finish(48)
 }
 

@@ -21,7 +21,8 @@ async fn nothing_but_a_right_approval_lets_a_change_run() -> Result<()> {
     // Gates are taken away here: a cluster that other tests use is no place for that.
     let cluster = Cluster::start().await?;
     let second = "  approvals:\n    secondPerson: true\n    requestedBy: admin\n  limits:";
-    let options = Options { mode: "suggest", replace: vec![("  limits:".to_owned(), second.to_owned())], ..Options::default() };
+    let options =
+        Options { mode: "suggest", replace: vec![("  limits:".to_owned(), second.to_owned())], ..Options::default() };
     let shop = Shop::open(&cluster, programs(), options).await?;
     for (user, verbs) in [("alice", &["create", "delete"][..]), ("bob", &["create"])] {
         cluster.grant(&shop.namespace, user, "dbmedic.io", &["remediationapprovals"], verbs).await?;
@@ -36,7 +37,11 @@ async fn nothing_but_a_right_approval_lets_a_change_run() -> Result<()> {
     shop.drop_index().await?;
 
     let waiting = scene.in_state(State::AwaitingApproval).await?;
-    ensure!(message(&waiting).contains("the policy's mode is suggest; waiting for an approval"), "{}", message(&waiting));
+    ensure!(
+        message(&waiting).contains("the policy's mode is suggest; waiting for an approval"),
+        "{}",
+        message(&waiting)
+    );
     worthless(&scene, &waiting).await?;
     forged(&scene, &waiting).await?;
     let again = weakened(&scene, &waiting).await?;
@@ -70,7 +75,11 @@ async fn worthless(scene: &Scene<'_>, waiting: &Remediation) -> Result<()> {
     let earlier = |seconds: i64| Some((jiff::Timestamp::now() - jiff::SignedDuration::from_secs(seconds)).to_string());
     // What each is rejected for is said on the Remediation, three at a time, the oldest first.
     for (name, expected, approval) in [
-        ("a-hash", "the hash differs", with("a-hash", &|one| one.spec.plan_hash = format!("sha256:{}", "0".repeat(64)))),
+        (
+            "a-hash",
+            "the hash differs",
+            with("a-hash", &|one| one.spec.plan_hash = format!("sha256:{}", "0".repeat(64))),
+        ),
         ("b-uid", "an earlier Remediation", with("b-uid", &|one| one.spec.remediation_uid = "another".to_owned())),
         ("c-old", "it has expired", with("c-old", &|one| one.spec.expires_at = earlier(86_400))),
         ("d-just", "it has expired", with("d-just", &|one| one.spec.expires_at = earlier(1))),
@@ -101,7 +110,10 @@ async fn worthless(scene: &Scene<'_>, waiting: &Remediation) -> Result<()> {
     }
     // The same names elsewhere, by somebody who may decide there.
     let there = scene.cluster.namespace("elsewhere").await?;
-    scene.cluster.grant(&there, "erin", "dbmedic.io", &["remediationapprovals", "remediations"], &["create", "approve"]).await?;
+    scene
+        .cluster
+        .grant(&there, "erin", "dbmedic.io", &["remediationapprovals", "remediations"], &["create", "approve"])
+        .await?;
     let erin: Api<RemediationApproval> = Api::namespaced(scene.cluster.client("erin").await?, &there);
     dbmedic_test_support::eventually(Duration::from_secs(30), "an approval in another namespace", async || {
         Ok(erin.create(&create, &approval_of(waiting, "elsewhere", "erin")).await.ok())

@@ -29,7 +29,10 @@ async fn what_does_not_help_is_taken_back_and_the_budget_is_kept() -> Result<()>
     // Nobody estimated what a person prescribed: its size is not known, so it is medium, above what needs nobody.
     let waiting = scene.in_state(State::AwaitingApproval).await?;
     assert!(message(&waiting).contains("risk medium is above autoUpTo: low"), "{}", message(&waiting));
-    assert_eq!(waiting.spec.plan.change.add_index.as_ref().map(|index| index.columns.clone()), Some(vec!["status".to_owned()]));
+    assert_eq!(
+        waiting.spec.plan.change.add_index.as_ref().map(|index| index.columns.clone()),
+        Some(vec!["status".to_owned()])
+    );
     scene.change_policy(&json!({"riskOverrides": {"add_index": "low"}})).await?;
 
     let undone = scene.in_state(State::RolledBack).await?;

@@ -35,7 +35,9 @@ async fn without_the_right_credentials_nothing_is_changed_and_people_are_told_wh
     secret.metadata = kube::api::ObjectMeta { name: Some("orders-fixer".to_owned()), ..Default::default() };
     secrets.delete("orders-fixer", &DeleteParams::default()).await?;
     scene.change_policy(&json!({"mode": "auto"})).await?;
-    let stuck = scene.some("the message says why the pod does not start", |one| message(one).contains("does not start")).await?;
+    let stuck = scene
+        .some("the message says why the pod does not start", |one| message(one).contains("does not start"))
+        .await?;
     assert_eq!(super::state_of(&stuck), State::Running);
     super::holds(message(&stuck), &["CreateContainerConfigError", "orders-fixer"])?;
 
@@ -78,7 +80,10 @@ async fn without_the_right_credentials_nothing_is_changed_and_people_are_told_wh
     shop.postgres.execute("orders", "alter role dbmedic_fixer password 'changed'").await?;
     let lost = scene.in_state(State::RollbackFailed).await?;
     assert_eq!(lost.uid(), verifying.uid());
-    super::holds(message(&lost), &["cannot connect", "a person has to look", "DROP INDEX CONCURRENTLY", "may be left"])?;
+    super::holds(
+        message(&lost),
+        &["cannot connect", "a person has to look", "DROP INDEX CONCURRENTLY", "may be left"],
+    )?;
     assert!(states(&lost).ends_with(&[State::Verifying, State::RollingBack, State::RollbackFailed]));
     scene.can_fix("False", "RollbackFailed").await?;
     scene.walk_says(&anomaly, "the way back of a change failed: a person has to look").await?;
@@ -94,7 +99,10 @@ async fn without_the_right_credentials_nothing_is_changed_and_people_are_told_wh
             {"action": "analyze_query"}, {"action": "check_indexes"}, {"action": "add_index", "when": "facts.missing_index"},
         ]}}}))
         .await?;
-    holds_for(Duration::from_secs(3), "the policy has stopped", async || Ok(list(&scene.remediations).await?.len() == 1)).await?;
+    holds_for(Duration::from_secs(3), "the policy has stopped", async || {
+        Ok(list(&scene.remediations).await?.len() == 1)
+    })
+    .await?;
     scene.forget(&lost).await?;
     scene.can_fix("True", "Accepted").await?;
     scene.in_state(State::Succeeded).await?;

@@ -90,7 +90,10 @@ impl<'a> Scene<'a> {
     /// Waits for a message on this very Remediation.
     pub async fn says(&self, remediation: &Remediation, part: &str) -> Result<Remediation> {
         let uid = remediation.uid();
-        self.some(&format!("{} says {part:?}", remediation.name_any()), |one| one.uid() == uid && message(one).contains(part)).await
+        self.some(&format!("{} says {part:?}", remediation.name_any()), |one| {
+            one.uid() == uid && message(one).contains(part)
+        })
+        .await
     }
 
     /// Waits for an open Anomaly other than these.
@@ -148,7 +151,10 @@ impl<'a> Scene<'a> {
 
     /// Builds the index that the workload needs, as a person would.
     pub async fn repair(&self) -> Result<()> {
-        self.shop.postgres.execute("orders", "create index if not exists orders_customer_id_idx on orders (customer_id)").await
+        self.shop
+            .postgres
+            .execute("orders", "create index if not exists orders_customer_id_idx on orders (customer_id)")
+            .await
     }
 
     /// Deletes a Remediation, so that its step is tried again.

@@ -82,7 +82,10 @@ async fn a_person_sees_decides_and_is_told_what_came_of_it() -> Result<()> {
     rights(&plugin, &name).await?;
 
     // Refused: it does not run, and the walk goes on to telling people.
-    let refused = plugin.run("alice", &["refuse", &name, "--yes", "--comment", "not on a Monday", "-o", "name"]).await?.code(0)?;
+    let refused = plugin
+        .run("alice", &["refuse", &name, "--yes", "--comment", "not on a Monday", "-o", "name"])
+        .await?
+        .code(0)?;
     ensure!(refused.out.starts_with(&format!("remediationapproval.dbmedic.io/{name}-")), "{}", refused.out);
     let refused = scene.in_state(State::Refused).await?;
     assert_eq!(message(&refused), "refused by alice: not on a Monday");
@@ -101,7 +104,10 @@ async fn a_person_sees_decides_and_is_told_what_came_of_it() -> Result<()> {
     scene.in_state(State::AwaitingApproval).await?;
     scene.repair().await?;
     let superseded = scene.in_state(State::Superseded).await?;
-    assert_eq!((superseded.spec.anomaly_ref.name, message_of(&scene, &superseded.metadata.name).await?.as_str()), (second.name_any(), "the anomaly is over"));
+    assert_eq!(
+        (superseded.spec.anomaly_ref.name, message_of(&scene, &superseded.metadata.name).await?.as_str()),
+        (second.name_any(), "the anomaly is over")
+    );
     scene.calm().await?;
 
     // Approved.
@@ -148,11 +154,17 @@ async fn seen(plugin: &Plugin<'_>, name: &str, anomaly: &str) -> Result<()> {
     let anomalies = plugin.good(&["anomalies"]).await?;
     holds(&anomalies.out, &[anomaly, "high", "response_time", "orders-db-0", "sigma"])?;
     let listed = plugin.good(&["anomalies", "-o", "json"]).await?.json()?;
-    assert_eq!((&listed["items"][0]["name"], &listed["items"][0]["metric"]), (&anomaly.into(), &"response_time".into()));
+    assert_eq!(
+        (&listed["items"][0]["name"], &listed["items"][0]["metric"]),
+        (&anomaly.into(), &"response_time".into())
+    );
     assert_eq!(plugin.good(&["anomalies", "-o", "name"]).await?.out, format!("anomaly.dbmedic.io/{anomaly}\n"));
 
     let explained = plugin.good(&["explain", anomaly]).await?;
-    holds(&explained.out, &["response_time", "orders-db-0", "Seq Scan", "customer_id", "CREATE INDEX CONCURRENTLY", name])?;
+    holds(
+        &explained.out,
+        &["response_time", "orders-db-0", "Seq Scan", "customer_id", "CREATE INDEX CONCURRENTLY", name],
+    )?;
     for form in ["json", "yaml"] {
         let explained = plugin.good(&["explain", anomaly, "-o", form]).await?;
         holds(&explained.out, &["MissingIndex", "customer_id", "AwaitingApproval"])?;
@@ -163,7 +175,10 @@ async fn seen(plugin: &Plugin<'_>, name: &str, anomaly: &str) -> Result<()> {
     let fixes = plugin.good(&["fixes"]).await?;
     holds(&fixes.out, &["STATE", "RISK", name, "? AwaitingApproval", "add_index", "low", "waiting for an approval"])?;
     let listed = plugin.good(&["fixes", "-o", "json"]).await?.json()?;
-    assert_eq!((&listed["items"][0]["state"], &listed["items"][0]["risk"]), (&"AwaitingApproval".into(), &"low".into()));
+    assert_eq!(
+        (&listed["items"][0]["state"], &listed["items"][0]["risk"]),
+        (&"AwaitingApproval".into(), &"low".into())
+    );
     assert_eq!(plugin.good(&["fixes", "-o", "name"]).await?.out, format!("remediation.dbmedic.io/{name}\n"));
     plugin.run("admin", &["explain", "nobody-knows"]).await?.code(1)?;
     let usage = plugin.run("admin", &["fixes", "--colour"]).await?.code(2)?;
@@ -200,7 +215,10 @@ async fn rights(plugin: &Plugin<'_>, name: &str) -> Result<()> {
 async fn approved(plugin: &Plugin<'_>, scene: &Scene<'_>, name: &str, hash: &str, anomaly: &str) -> Result<()> {
     let said = plugin.run("alice", &["approve", name, "--yes", "--plan-hash", hash, "-o", "json"]).await?.code(0)?;
     let decided = said.json()?;
-    assert_eq!((&decided["decision"], &decided["decidedBy"], &decided["planHash"]), (&"approve".into(), &"alice".into(), &hash.into()));
+    assert_eq!(
+        (&decided["decision"], &decided["decidedBy"], &decided["planHash"]),
+        (&"approve".into(), &"alice".into(), &hash.into())
+    );
     let done = scene.in_state(State::Succeeded).await?;
     assert_eq!(done.name_any(), name);
     scene.calm().await?;

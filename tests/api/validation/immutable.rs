@@ -19,26 +19,44 @@ async fn what_was_decided_on_is_never_changed() -> Result<()> {
     let (alice, admin) = (cluster.client("alice").await?, cluster.client("admin").await?);
     let other_hash = json!(format!("sha256:{}", "1".repeat(64)));
     let kinds: [(&str, &str, Value, &kube::Client, Vec<(&str, Value)>); 3] = [
-        ("Anomaly", "anomalies", written::anomaly(), &operator, vec![
-            ("/spec/severity", json!("low")),
-            ("/spec/pod", json!("another")),
-            ("/spec/observed/value", json!(1.0)),
-        ]),
-        ("Remediation", "remediations", written::remediation(), &operator, vec![
-            ("/spec/planHash", other_hash.clone()),
-            ("/spec/plan/risk/level", json!("medium")),
-            ("/spec/plan/change/addIndex/columns", json!(["note"])),
-            ("/spec/plan/statement", json!("DROP TABLE orders")),
-            ("/spec/policyRef/uid", json!("u-9")),
-            ("/spec/step", json!(1)),
-        ]),
-        ("RemediationApproval", "remediationapprovals", written::approval("alice"), &alice, vec![
-            ("/spec/planHash", other_hash),
-            ("/spec/remediationUid", json!("u-9")),
-            ("/spec/decision", json!("refuse")),
-            ("/spec/expiresAt", json!("2099-01-01T00:00:00Z")),
-            ("/spec/comment", json!("on second thoughts")),
-        ]),
+        (
+            "Anomaly",
+            "anomalies",
+            written::anomaly(),
+            &operator,
+            vec![
+                ("/spec/severity", json!("low")),
+                ("/spec/pod", json!("another")),
+                ("/spec/observed/value", json!(1.0)),
+            ],
+        ),
+        (
+            "Remediation",
+            "remediations",
+            written::remediation(),
+            &operator,
+            vec![
+                ("/spec/planHash", other_hash.clone()),
+                ("/spec/plan/risk/level", json!("medium")),
+                ("/spec/plan/change/addIndex/columns", json!(["note"])),
+                ("/spec/plan/statement", json!("DROP TABLE orders")),
+                ("/spec/policyRef/uid", json!("u-9")),
+                ("/spec/step", json!(1)),
+            ],
+        ),
+        (
+            "RemediationApproval",
+            "remediationapprovals",
+            written::approval("alice"),
+            &alice,
+            vec![
+                ("/spec/planHash", other_hash),
+                ("/spec/remediationUid", json!("u-9")),
+                ("/spec/decision", json!("refuse")),
+                ("/spec/expiresAt", json!("2099-01-01T00:00:00Z")),
+                ("/spec/comment", json!("on second thoughts")),
+            ],
+        ),
     ];
     for (kind, plural, spec, author, changes) in kinds {
         let author: Api<DynamicObject> = Api::namespaced_with(author.clone(), &namespace, &resource(kind, plural));
@@ -51,7 +69,10 @@ async fn what_was_decided_on_is_never_changed() -> Result<()> {
             // By its author, and by somebody who may do everything.
             for api in [&author, &anybody] {
                 let refused = refusal(api, &changed, false).await?.unwrap_or_default();
-                ensure!(refused.contains("immutable") || refused.contains("spec.decidedBy"), "{kind} {pointer}: {refused:?}");
+                ensure!(
+                    refused.contains("immutable") || refused.contains("spec.decidedBy"),
+                    "{kind} {pointer}: {refused:?}"
+                );
             }
         }
         let label = json!({"metadata": {"labels": {"team": "a"}}});

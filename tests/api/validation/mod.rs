@@ -61,7 +61,14 @@ pub fn put(object: &mut Value, pointer: &str, value: &Value) {
 }
 
 /// Tries the spec itself and every change of it.
-pub async fn check(client: Client, namespace: &str, kind: &str, plural: &str, spec: &Value, cases: &[Case]) -> Result<()> {
+pub async fn check(
+    client: Client,
+    namespace: &str,
+    kind: &str,
+    plural: &str,
+    spec: &Value,
+    cases: &[Case],
+) -> Result<()> {
     let api = Api::namespaced_with(client, namespace, &resource(kind, plural));
     let mut wrong = Vec::new();
     let unchanged: Case = ("", Value::Null, "");

@@ -81,7 +81,11 @@ async fn remediation_policies() -> Result<()> {
         ("/spec/retries/backoff", json!("linear"), CHOICE),
         ("/spec/riskOverrides", json!({"add_index": "critical"}), ""),
         ("/spec/riskOverrides", json!({"add_index": "deadly"}), CHOICE),
-        ("/spec/riskOverrides", json!({"drop_table": "low"}), "riskOverrides: allowed are the names of changing actions"),
+        (
+            "/spec/riskOverrides",
+            json!({"drop_table": "low"}),
+            "riskOverrides: allowed are the names of changing actions",
+        ),
         ("/spec/riskOverrides", json!({"notify": "low"}), "riskOverrides: allowed are the names of changing actions"),
         ("/spec/strategies", Value::Null, REQUIRED),
         ("/spec/strategies", json!({}), "strategies: at least one must be given"),
@@ -107,13 +111,21 @@ async fn remediation_policies() -> Result<()> {
             step(json!({"action": "notify", "table": "public.orders", "columns": ["a"]})),
             "table and columns are allowed only with add_index",
         ),
-        ("/spec/strategies", step(json!({"action": "add_index", "table": "public.orders", "columns": []})), "at least 1 items"),
+        (
+            "/spec/strategies",
+            step(json!({"action": "add_index", "table": "public.orders", "columns": []})),
+            "at least 1 items",
+        ),
         (
             "/spec/strategies",
             step(json!({"action": "add_index", "table": "public.orders", "columns": ["a", "b", "c", "d"]})),
             "must have at most 3 items",
         ),
-        ("/spec/strategies", step(json!({"action": "add_index", "table": "public.orders", "columns": [""]})), "at least 1 chars"),
+        (
+            "/spec/strategies",
+            step(json!({"action": "add_index", "table": "public.orders", "columns": [""]})),
+            "at least 1 chars",
+        ),
         (
             "/spec/strategies",
             step(json!({"action": "add_index", "table": "public.orders", "columns": ["c".repeat(64)]})),

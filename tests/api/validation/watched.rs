@@ -173,7 +173,17 @@ async fn anomaly_rules() -> Result<()> {
         for good in [json!(1), json!(3), json!(1_000_000), json!("3"), json!("2.5"), json!("0.5")] {
             cases.push((side, good, ""));
         }
-        for bad in [json!(0), json!(-3), json!("0"), json!("0.0"), json!("-1"), json!("three"), json!("1e3"), json!(""), json!("3%")] {
+        for bad in [
+            json!(0),
+            json!(-3),
+            json!("0"),
+            json!("0.0"),
+            json!("-1"),
+            json!("three"),
+            json!("1e3"),
+            json!(""),
+            json!("3%"),
+        ] {
             cases.push((side, bad, SIGMA));
         }
         cases.push((side, json!(2.5), TYPE));
