@@ -95,7 +95,10 @@ impl Stage {
             database.role.as_deref().unwrap_or("?"),
             database.days.unwrap_or_default(),
         ));
-        println!("   {:<18}{:>9}{:>12}{:>12}{:>12}{:>34}", "METRIC", "SAMPLES", "MEDIAN", "P95", "DEVIATION", "NORMAL (3 SIGMA)");
+        println!(
+            "   {:<18}{:>9}{:>12}{:>12}{:>12}{:>34}",
+            "METRIC", "SAMPLES", "MEDIAN", "P95", "DEVIATION", "NORMAL (3 SIGMA)"
+        );
         // Of the others the history says nothing; they have been watched for seconds.
         let (known, others): (Vec<_>, Vec<_>) = database.metrics.iter().partition(|metric| metric.samples >= ENOUGH);
         for metric in known {
@@ -164,8 +167,10 @@ fn options() -> Options {
 async fn namespace(cluster: &Cluster) -> Result<()> {
     cluster.apply(&workspace().join("examples/quickstart/namespace.yaml"), NAMESPACE).await?;
     let accounts: Api<ServiceAccount> = Api::namespaced(cluster.client("admin").await?, NAMESPACE);
-    eventually(PATIENCE, "the default service account of the namespace", async || Ok(accounts.get_opt("default").await?))
-        .await?;
+    eventually(PATIENCE, "the default service account of the namespace", async || {
+        Ok(accounts.get_opt("default").await?)
+    })
+    .await?;
     Ok(())
 }
 

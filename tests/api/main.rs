@@ -3,6 +3,10 @@
 
 mod crash;
 mod faults;
+mod approvals;
 mod kinds;
 mod main_loop;
+mod outcomes;
+mod plugin;
+mod validation;
 mod world;

@@ -1,7 +1,7 @@
 //! The shop: a database `orders` with a steady workload, watched by an operator with its own rights. The tests of the
 //! whole loop, the demo and the benches all stand on it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -112,7 +112,9 @@ impl Shop {
         let node = Node::start(cluster, &[&namespace], &[(IMAGE, dbmedic)]).await?;
         (options.progress)(&format!("PostgreSQL, and a table orders of {:.1} million rows", options.rows as f64 / 1e6));
         let postgres = database(&options).await?;
-        (options.progress)(&format!("pod {POD}; Secrets, Baseline, RemediationPolicy, AnomalyRule of examples/quickstart"));
+        (options.progress)(&format!(
+            "pod {POD}; Secrets, Baseline, RemediationPolicy, AnomalyRule of examples/quickstart"
+        ));
         node.database_pod(&namespace, POD, &[("app", "orders-db")], postgres.address(), postgres.port()).await?;
         let shop = Self { namespace, postgres, node, options, scratch, programs };
         shop.grant(cluster).await?;
@@ -316,22 +318,23 @@ const CUSTOMER_INDEXES: &str = "select count(*) from pg_index i join pg_attribut
 /// # Errors
 /// The API server refuses.
 pub async fn install(cluster: &Cluster) -> Result<()> {
-    static INSTALLED: tokio::sync::OnceCell<()> = tokio::sync::OnceCell::const_new();
-    INSTALLED
-        .get_or_try_init(|| async {
-            let root = workspace();
-            cluster.apply(&root.join("crds"), "default").await?;
-            cluster.apply(&root.join("config/gate"), "default").await?;
-            // The operator runs as a process here: all of its objects but the Deployment.
-            let text = std::fs::read_to_string(root.join("config/operator.yaml"))?;
-            let documents: Vec<&str> =
-                text.split("\n---\n").filter(|document| !document.contains("\nkind: Deployment\n")).collect();
-            cluster.apply_yaml(&documents.join("\n---\n"), OPERATOR.0).await?;
-            cluster.apply(&root.join("config/rbac"), "default").await?;
-            await_gate(cluster).await
-        })
-        .await
-        .copied()
+    static INSTALLED: tokio::sync::Mutex<BTreeSet<PathBuf>> = tokio::sync::Mutex::const_new(BTreeSet::new());
+    let mut installed = INSTALLED.lock().await;
+    if installed.contains(cluster.directory()) {
+        return Ok(());
+    }
+    let root = workspace();
+    cluster.apply(&root.join("crds"), "default").await?;
+    cluster.apply(&root.join("config/gate"), "default").await?;
+    // The operator runs as a process here: all of its objects but the Deployment.
+    let text = std::fs::read_to_string(root.join("config/operator.yaml"))?;
+    let documents: Vec<&str> =
+        text.split("\n---\n").filter(|document| !document.contains("\nkind: Deployment\n")).collect();
+    cluster.apply_yaml(&documents.join("\n---\n"), OPERATOR.0).await?;
+    cluster.apply(&root.join("config/rbac"), "default").await?;
+    await_gate(cluster).await?;
+    installed.insert(cluster.directory().to_path_buf());
+    Ok(())
 }
 
 /// A policy is enforced some seconds after it was created: a Job that it has to refuse is refused.
