@@ -1,7 +1,7 @@
 # What a person does with this source tree. `make` alone lists it.
 
 .DEFAULT_GOAL := help
-.PHONY: help tools build check test clean
+.PHONY: help tools build check test demo bench clean
 
 # Programs that `make tools` may have installed for this machine.
 export PATH := $(HOME)/.cargo/bin:/usr/local/go/bin:$(PATH)
@@ -21,6 +21,12 @@ check: ## Format, lints, generated files, architecture, licences (first time abo
 
 test: tools ## All tests, on a real control plane and a real PostgreSQL (about 3 minutes after the build)
 	@scripts/test.sh
+
+bench: ## Measures every figure next to what it is compared with (about 6 minutes after the build)
+	@scripts/bench.sh
+
+demo: tools ## A database loses an index and gets it back, on real parts (about 2 minutes after the build; KEEP=1 keeps it running)
+	@scripts/demo.sh
 
 clean: ## Removes everything that was built, the control plane too
 	cargo clean

@@ -1,4 +1,4 @@
-//! The two admission policies without which nothing is fixed: what they must say, and how a found one differs.
+//! The admission policies without which nothing is fixed: what they must say, and how a found one differs.
 //!
 //! They can be deleted or weakened by whoever may write policies, so the operator compares them with the files that it
 //! was built from before it honours an approval or creates a Job. Pure: reading them is the caller's business.
@@ -24,7 +24,7 @@ pub struct Expected {
 #[error("the embedded gate cannot be read: {0}")]
 pub struct GateError(String);
 
-/// The objects that have to be in the cluster: policy and binding of the approval gate and of the shape of Jobs.
+/// The objects that have to be in the cluster: policies and bindings of the approval gate and of the shape of Jobs.
 ///
 /// # Errors
 /// [`GateError`] when an embedded file cannot be read; a test keeps that from being built.
@@ -94,7 +94,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn both_gates_come_with_policy_and_binding() {
+    fn every_gate_comes_with_policy_and_binding() {
         let names: Vec<(String, String)> =
             expected().unwrap().into_iter().map(|object| (object.kind, object.name)).collect();
         let pair = |kind: &str, name: &str| (kind.to_owned(), name.to_owned());
@@ -103,6 +103,10 @@ mod tests {
             [
                 pair("ValidatingAdmissionPolicy", "dbmedic-approval-gate"),
                 pair("ValidatingAdmissionPolicyBinding", "dbmedic-approval-gate"),
+                pair("ValidatingAdmissionPolicy", "dbmedic-requester-gate"),
+                pair("ValidatingAdmissionPolicyBinding", "dbmedic-requester-gate"),
+                pair("ValidatingAdmissionPolicy", "dbmedic-author-gate"),
+                pair("ValidatingAdmissionPolicyBinding", "dbmedic-author-gate"),
                 pair("ValidatingAdmissionPolicy", "dbmedic-job-shape"),
                 pair("ValidatingAdmissionPolicyBinding", "dbmedic-job-shape"),
             ]

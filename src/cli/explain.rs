@@ -189,7 +189,7 @@ impl Page {
         }
         self.line(4, "Plan hash", &fix.plan_hash);
         if let Some(by) = &fix.decided_by {
-            self.line(4, "Decided by", by);
+            self.line(4, "Decided", &format!("by {by}"));
         }
         if let Some(found) = &fix.verification {
             for (label, figures) in [("Before", &found.before), ("After", &found.after)] {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures::{FutureExt, StreamExt};
 use kube::Api;
 use kube::api::{ObjectMeta, PostParams};
 use sha2::{Digest, Sha256};
@@ -18,6 +19,8 @@ use crate::engine::IncidentChange;
 
 const MANAGER: &str = "dbmedic.io/incident";
 const RETRY: Duration = Duration::from_secs(1);
+/// Anomalies that are created at once: one round can open many.
+const CREATED_AT_ONCE: usize = 8;
 
 /// What an Anomaly has to say now.
 struct Wanted {
@@ -68,11 +71,33 @@ fn want(wanted: &mut BTreeMap<(String, String), Wanted>, change: IncidentChange)
     }
 }
 
+/// Creates every new Anomaly first, several at once, and tells the rest afterwards: what a person waits for is that
+/// the object is there.
 async fn write_all(context: &Context, wanted: &mut BTreeMap<(String, String), Wanted>) {
+    let mut new = Vec::new();
+    for ((namespace, name), wanted) in wanted.iter().filter(|(_, wanted)| !wanted.created) {
+        let (namespace, name, change) = (namespace.clone(), name.clone(), wanted.change.clone());
+        new.push(create(context, namespace, name, change, wanted.opened).boxed());
+    }
+    let created: Vec<_> = futures::stream::iter(new).buffer_unordered(CREATED_AT_ONCE).collect().await;
+    let mut fresh = BTreeMap::new();
+    for (namespace, name, outcome) in created {
+        match outcome {
+            Ok(anomaly) => {
+                let key = (namespace, name);
+                if let Some(wanted) = wanted.get_mut(&key) {
+                    wanted.created = true;
+                }
+                drop(anomaly.map(|anomaly| fresh.insert(key, anomaly)));
+            }
+            Err(error) => tracing::warn!(namespace, anomaly = name, %error, "Anomaly not written; trying again"),
+        }
+    }
     let mut written = Vec::new();
-    for ((namespace, name), wanted) in wanted.iter_mut() {
-        match write(context, namespace, name, wanted).await {
-            Ok(()) => written.push((namespace.clone(), name.clone())),
+    for (key, wanted) in wanted.iter().filter(|(_, wanted)| wanted.created) {
+        let (namespace, name) = key;
+        match tell(context, namespace, name, wanted, fresh.remove(key)).await {
+            Ok(()) => written.push(key.clone()),
             Err(error) => tracing::warn!(namespace, anomaly = name, %error, "Anomaly not written; trying again"),
         }
     }
@@ -81,23 +106,46 @@ async fn write_all(context: &Context, wanted: &mut BTreeMap<(String, String), Wa
     }
 }
 
-async fn write(context: &Context, namespace: &str, name: &str, wanted: &mut Wanted) -> Result<(), Error> {
-    let api: Api<Anomaly> = Api::namespaced(context.client.clone(), namespace);
-    if !wanted.created {
-        match call("create the Anomaly", api.create(&PostParams::default(), &anomaly(name, &wanted.change))).await {
-            Ok(_) => {
-                if let Some(opened) = wanted.opened {
-                    context.telemetry.anomaly_created(opened.elapsed());
-                }
+/// Creates the object; `None` when it is there already.
+async fn create(
+    context: &Context,
+    namespace: String,
+    name: String,
+    change: IncidentChange,
+    opened: Option<Instant>,
+) -> (String, String, Result<Option<Anomaly>, Error>) {
+    let api: Api<Anomaly> = Api::namespaced(context.client.clone(), &namespace);
+    let outcome = match call("create the Anomaly", api.create(&PostParams::default(), &anomaly(&name, &change))).await {
+        Ok(anomaly) => {
+            if let Some(opened) = opened {
+                context.telemetry.anomaly_created(opened.elapsed());
             }
-            // The name is derived from rule, database and onset: it is the same incident.
-            Err(error) if error.is_conflict() => {}
-            Err(error) => return Err(error),
+            Ok(Some(anomaly))
         }
-        wanted.created = true;
-    }
-    // A person may have deleted it: then the incident is not made again.
-    let Some(stored) = call("read the Anomaly", api.get_opt(name)).await? else { return Ok(()) };
+        // The name is derived from rule, database and onset: it is the same incident.
+        Err(error) if error.is_conflict() => Ok(None),
+        Err(error) => Err(error),
+    };
+    (namespace, name, outcome)
+}
+
+/// Writes the state of an object that exists. `fresh`: the object as it was created just now.
+async fn tell(
+    context: &Context,
+    namespace: &str,
+    name: &str,
+    wanted: &Wanted,
+    fresh: Option<Anomaly>,
+) -> Result<(), Error> {
+    let api: Api<Anomaly> = Api::namespaced(context.client.clone(), namespace);
+    let stored = match fresh {
+        Some(anomaly) => anomaly,
+        None => match call("read the Anomaly", api.get_opt(name)).await? {
+            Some(anomaly) => anomaly,
+            // A person deleted it: the incident is not made again.
+            None => return Ok(()),
+        },
+    };
     let before = stored.status.clone().unwrap_or_default();
     if before.state == Some(wanted.state) {
         return Ok(());

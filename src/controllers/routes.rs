@@ -59,13 +59,16 @@ pub fn route(changed: &Changed, stores: &Stores) -> Vec<Work> {
             .collect(),
         Kind::Remediation => {
             let own = Work::Remediation(ObjectRef::new(name).within(namespace));
-            let parents = stores.remediations.get(&ObjectRef::new(name).within(namespace)).map(|remediation| {
-                [
-                    Work::Anomaly(ObjectRef::new(&remediation.spec.anomaly_ref.name).within(namespace)),
-                    Work::Policy(ObjectRef::new(&remediation.spec.policy_ref.name).within(namespace)),
-                ]
-            });
-            [own].into_iter().chain(parents.into_iter().flatten()).collect()
+            let Some(remediation) = stores.remediations.get(&ObjectRef::new(name).within(namespace)) else {
+                // Cleared away, and with it what it belonged to is no longer known: its step is tried again, its policy
+                // may act again.
+                return anomalies_where(stores, namespace, |_| true).chain(policies_in(stores, namespace)).collect();
+            };
+            vec![
+                own,
+                Work::Anomaly(ObjectRef::new(&remediation.spec.anomaly_ref.name).within(namespace)),
+                Work::Policy(ObjectRef::new(&remediation.spec.policy_ref.name).within(namespace)),
+            ]
         }
         Kind::Approval | Kind::Job => changed
             .points_at
@@ -103,6 +106,10 @@ fn rules_of_policy<'a>(stores: &'a Stores, namespace: &'a str, name: &'a str) ->
     in_namespace(stores.rules.state(), namespace)
         .filter(move |rule| rule.spec.remediate.as_ref().is_some_and(|remediate| remediate.policy_ref.name == name))
         .map(|rule| Work::Rule(ObjectRef::from_obj(&*rule)))
+}
+
+fn policies_in<'a>(stores: &'a Stores, namespace: &'a str) -> impl Iterator<Item = Work> + 'a {
+    in_namespace(stores.policies.state(), namespace).map(|policy| Work::Policy(ObjectRef::from_obj(&*policy)))
 }
 
 fn anomalies_where<'a>(

@@ -15,7 +15,7 @@ use crate::heal::budget::Reservation;
 pub const LEDGER: &str = "dbmedic-ledger";
 const LEDGER_FIELD: &str = "take a slot of the budget";
 
-/// Whether both gates stand exactly as shipped; the text says what is missing or changed.
+/// Whether the gates stand exactly as shipped; the text says what is missing or changed.
 ///
 /// # Errors
 /// [`Error`] when the API server cannot be asked: then nothing may be fixed either.
@@ -23,12 +23,22 @@ pub async fn gate(client: &Client) -> Result<Result<(), String>, Error> {
     let expected = gate::expected()
         .map_err(|error| Error::Content { step: "read the approval gate", reason: error.to_string() })?;
     for gate::Expected { kind, name, spec } in expected {
-        let found = if kind.as_str() == "ValidatingAdmissionPolicy" {
-            let api: Api<ValidatingAdmissionPolicy> = Api::all(client.clone());
-            json(call("read the approval gate", api.get_opt(&name)).await?)
-        } else {
-            let api: Api<ValidatingAdmissionPolicyBinding> = Api::all(client.clone());
-            json(call("read the approval gate", api.get_opt(&name)).await?)
+        let read = match kind.as_str() {
+            "ValidatingAdmissionPolicy" => {
+                let api: Api<ValidatingAdmissionPolicy> = Api::all(client.clone());
+                call("read the approval gate", api.get_opt(&name)).await.map(json)
+            }
+            _ => {
+                let api: Api<ValidatingAdmissionPolicyBinding> = Api::all(client.clone());
+                call("read the approval gate", api.get_opt(&name)).await.map(json)
+            }
+        };
+        let found = match read {
+            // Not a passing fault: without the right nothing is fixed, and people have to be told.
+            Err(error) if error.category() == "forbidden" => {
+                return Ok(Err(format!("{kind} {name} may not be read: {error}; apply config/operator.yaml")));
+            }
+            read => read?,
         };
         let Some(found) = found else {
             return Ok(Err(format!("{kind} {name} is not installed; apply config/gate")));

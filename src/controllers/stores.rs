@@ -3,10 +3,12 @@
 //! Each stream has its own back-off, so that one kind that cannot be listed never stops the others, and reports
 //! its progress, which liveness depends on.
 
+mod merging;
+
 use std::fmt::Debug;
 use std::hash::Hash;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::{StreamExt, TryStreamExt};
 use k8s_openapi::api::batch::v1::Job;
@@ -19,6 +21,8 @@ use kube::runtime::watcher::{self, Event};
 use kube::{Api, Client, Resource, ResourceExt};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
+
+use merging::Merging;
 
 use crate::api::{Anomaly, AnomalyRule, Baseline, Remediation, RemediationApproval, RemediationPolicy};
 
@@ -154,7 +158,7 @@ impl Starter<'_> {
         K::DynamicType: Default + Eq + Hash + Clone + Debug + Unpin + Send + Sync,
     {
         let (store, writer) = reflector::store::<K>();
-        let writer = Arc::new(std::sync::Mutex::new(Merging::new(writer, self.namespaces.len().max(1))));
+        let writer = Arc::new(Mutex::new(Merging::new(writer, self.namespaces.len().max(1))));
         let scopes: Vec<Option<String>> =
             if self.namespaces.is_empty() { vec![None] } else { self.namespaces.iter().cloned().map(Some).collect() };
         for (scope_index, scope) in scopes.into_iter().enumerate() {
@@ -183,7 +187,7 @@ impl Starter<'_> {
 async fn follow<K>(
     api: Api<DeserializeGuard<K>>,
     config: watcher::Config,
-    writer: Arc<std::sync::Mutex<Merging<K>>>,
+    writer: Arc<Mutex<Merging<K>>>,
     scope: usize,
     kind: Kind,
     points_at: fn(&K) -> Option<String>,
@@ -199,20 +203,17 @@ async fn follow<K>(
         match events.try_next().await {
             Ok(Some(event)) => {
                 let complete = matches!(event, Event::InitDone);
-                let event = valid(event);
-                if let Some(event) = event {
-                    if let Event::Apply(object) | Event::InitApply(object) | Event::Delete(object) = &event {
+                if let Some(event) = valid(event) {
+                    let touched = lock(&writer).apply(scope, event);
+                    for object in touched {
                         let changed = Changed {
                             kind,
                             namespace: object.namespace().unwrap_or_default(),
                             name: object.name_any(),
-                            points_at: points_at(object),
+                            points_at: points_at(&object),
                         };
-                        apply(&writer, scope, event);
                         // The receiver lives as long as the process; when it is gone, so are we.
                         let _ = changes.send(changed);
-                    } else {
-                        apply(&writer, scope, event);
                     }
                 }
                 if complete || progress[index].last.load(Ordering::Relaxed) != 0 {
@@ -220,17 +221,34 @@ async fn follow<K>(
                 }
             }
             Ok(None) => return,
-            Err(error) => tracing::warn!(kind = %progress[index].kind, %error, "watch failed; trying again"),
+            Err(error) => {
+                tracing::warn!(kind = %progress[index].kind, %error, "watch failed; trying again");
+                // Without the right to fix there are no Jobs to see: the operator observes and suggests.
+                if kind == Kind::Job && is_forbidden(&error) {
+                    lock(&writer).without(scope);
+                    progress[index].last.store(now_ms(), Ordering::Relaxed);
+                }
+            }
         }
     }
 }
 
-fn apply<K>(writer: &std::sync::Mutex<Merging<K>>, scope: usize, event: Event<K>)
+fn is_forbidden(error: &watcher::Error) -> bool {
+    use watcher::Error::{InitialListFailed, WatchError, WatchStartFailed};
+    match error {
+        InitialListFailed(kube::Error::Api(status))
+        | WatchStartFailed(kube::Error::Api(status))
+        | WatchError(status) => status.is_forbidden(),
+        _ => false,
+    }
+}
+
+fn lock<K>(writer: &Mutex<Merging<K>>) -> MutexGuard<'_, Merging<K>>
 where
-    K: Resource + ResourceExt + Clone,
-    K::DynamicType: Default + Eq + Hash + Clone,
+    K: Resource + Clone + 'static,
+    K::DynamicType: Eq + Hash + Clone,
 {
-    writer.lock().unwrap_or_else(std::sync::PoisonError::into_inner).apply(scope, event);
+    writer.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Drops objects that cannot be read (stored before a schema was tightened): one bad object never stops the others.
@@ -254,84 +272,6 @@ fn valid<K: Resource + ResourceExt + Prunable>(event: Event<DeserializeGuard<K>>
         Event::Apply(object) => Event::Apply(read(object)?),
         Event::Delete(object) => Event::Delete(read(object)?),
     })
-}
-
-/// Several namespaces feed one store: its first list is complete when all of theirs are, and a later list of one
-/// namespace replaces only that namespace's objects.
-struct Merging<K: Resource + Clone + 'static>
-where
-    K::DynamicType: Eq + Hash + Clone,
-{
-    writer: reflector::store::Writer<K>,
-    listing: Vec<Option<Vec<K>>>,
-    known: Vec<std::collections::HashMap<String, K>>,
-    first_lists: usize,
-}
-
-impl<K> Merging<K>
-where
-    K: Resource + ResourceExt + Clone,
-    K::DynamicType: Default + Eq + Hash + Clone,
-{
-    fn new(writer: reflector::store::Writer<K>, scopes: usize) -> Self {
-        Self {
-            writer,
-            listing: vec![None; scopes],
-            known: vec![std::collections::HashMap::new(); scopes],
-            first_lists: scopes,
-        }
-    }
-
-    fn apply(&mut self, scope: usize, event: Event<K>) {
-        if self.listing.len() == 1 {
-            self.writer.apply_watcher_event(&event);
-            return;
-        }
-        match event {
-            Event::Init => self.listing[scope] = Some(Vec::new()),
-            Event::InitApply(object) => {
-                if let Some(listing) = &mut self.listing[scope] {
-                    listing.push(object);
-                }
-            }
-            Event::InitDone => self.listed(scope),
-            Event::Apply(object) => {
-                self.known[scope].insert(object.name_any(), object.clone());
-                self.writer.apply_watcher_event(&Event::Apply(object));
-            }
-            Event::Delete(object) => {
-                self.known[scope].remove(&object.name_any());
-                self.writer.apply_watcher_event(&Event::Delete(object));
-            }
-        }
-    }
-
-    fn listed(&mut self, scope: usize) {
-        let listing = self.listing[scope].take().unwrap_or_default();
-        let before = std::mem::take(&mut self.known[scope]);
-        let now: std::collections::HashMap<String, K> =
-            listing.into_iter().map(|object| (object.name_any(), object)).collect();
-        for gone in before.into_iter().filter(|(name, _)| !now.contains_key(name)).map(|(_, object)| object) {
-            self.writer.apply_watcher_event(&Event::Delete(gone));
-        }
-        self.known[scope] = now;
-        if self.first_lists > 1 {
-            self.first_lists -= 1;
-            return;
-        }
-        if self.first_lists == 1 {
-            self.first_lists = 0;
-            self.writer.apply_watcher_event(&Event::Init);
-            for object in self.known.iter().flat_map(|known| known.values()) {
-                self.writer.apply_watcher_event(&Event::InitApply(object.clone()));
-            }
-            self.writer.apply_watcher_event(&Event::InitDone);
-            return;
-        }
-        for object in self.known[scope].values() {
-            self.writer.apply_watcher_event(&Event::Apply(object.clone()));
-        }
-    }
 }
 
 /// Drops what is never used before an object is kept: a whole Pod is 247 KiB in memory, what we need of it a few.

@@ -33,6 +33,8 @@ const SINGLE_CAUSE: f64 = 0.5;
 const SLOWER: f64 = 1.5;
 /// A statement runs more often from this ratio of rates on.
 const OFTENER: f64 = 1.5;
+/// Name of the evidence that says what could not be seen, and which right would show it.
+pub const NOT_VISIBLE: &str = "not visible";
 /// Most pieces of evidence (limit of the kind).
 const EVIDENCE: usize = 32;
 
@@ -103,7 +105,7 @@ pub fn diagnose(looked: &Looked) -> Diagnosis {
         notes.first(facts::NO_FIX_AVAILABLE, &reason);
     }
     for missing in &looked.unavailable {
-        notes.add("not visible", missing.clone());
+        notes.add(NOT_VISIBLE, missing.clone());
     }
 
     let (kind, summary) = cause(&ranked, advice.as_ref(), &notes);

@@ -98,13 +98,15 @@ fn objection(question: &Question<'_>, approval: &ApprovalSeen) -> Option<String>
         match question.requested_by {
             None => {
                 return Some(
-                    "a second person is required, and the policy does not say who requested it \
-                     (annotation dbmedic.io/requested-by)"
+                    "a second person is required, and the policy does not say who requested it (approvals.requestedBy)"
                         .into(),
                 );
             }
             Some(requester) if requester == spec.decided_by => {
-                return Some("a second person is required: the approver wrote the policy".into());
+                return Some(
+                    "a second person is required: the approver requested it (approvals.requestedBy of the policy)"
+                        .into(),
+                );
             }
             Some(_) => {}
         }

@@ -14,6 +14,8 @@
 //! Every decision is one write. After a crash the same question is asked again, with the same answer.
 
 mod before;
+#[cfg(test)]
+mod forged;
 mod running;
 mod situation;
 #[cfg(test)]

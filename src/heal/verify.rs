@@ -56,6 +56,8 @@ pub fn judge(verification: &Verification, measurement: &Measurement<'_>) -> (Ver
         .map(|(at, value)| (*at, f64::from(*value)))
         .collect();
     let finite: Vec<f64> = usable.iter().map(|(_, value)| *value).filter(|value| value.is_finite()).collect();
+    // The first sample speaks of a time that began before the change: it is the figure only while it is the only one.
+    let after = if finite.len() > 1 { &finite[1..] } else { &finite };
     let statements = measurement.statements.filter(|figures| figures.calls >= 1.0 && figures.mean_ms.is_finite());
     let deadline = measurement.applied_ms.saturating_add(i64::from(verification.timeout_seconds) * 1000);
     let (verdict, text) = verdict(verification, &usable, &finite, statements, measurement.now_ms, deadline);
@@ -66,7 +68,7 @@ pub fn judge(verification: &Verification, measurement: &Measurement<'_>) -> (Ver
             calls: None,
         },
         after: Measured {
-            value: median(&finite),
+            value: median(after),
             statements_ms: statements.map(|figures| figures.mean_ms),
             calls: statements.map(|figures| figures.calls as i64),
         },
@@ -218,6 +220,19 @@ mod tests {
         assert_eq!(judged(&targeted, &[5.0], Some((29.0, 1.0)), 10), PENDING);
         assert_eq!(judged(&targeted, &[5.0, 5.0, 5.0], Some((2.0, 1.0)), 10), Verdict::Succeeded);
         assert_eq!(judged(&targeted, &[5.0, 5.0, 5.0], Some((30.0, 100.0)), 10), PENDING);
+    }
+
+    #[test]
+    fn the_figure_after_the_change_leaves_out_the_sample_that_began_before_it() {
+        let figure = |values: &[f32]| {
+            let samples: Vec<(i64, f32)> = (1_i64..).map(|second| second * 1000).zip(values.iter().copied()).collect();
+            let measurement = Measurement { now_ms: 10_000, applied_ms: 0, samples: &samples, statements: None };
+            judge(&verification(&[]), &measurement).1.after.value
+        };
+        assert_eq!(figure(&[90.0, 5.0]), Some(5.0));
+        assert_eq!(figure(&[90.0, f32::NAN, 6.0, 4.0]), Some(5.0));
+        assert_eq!(figure(&[90.0]), Some(90.0));
+        assert_eq!(figure(&[]), None);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The process: caches on every replica, effects only on the leader, a graceful end.
 
 pub mod arguments;
+mod fence;
 mod http;
 mod leader;
 mod queues;
@@ -9,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use kube::client::ClientBuilder;
 use kube::runtime::events::{Recorder, Reporter};
 use kube::{Client, Config};
 use tokio::signal::unix::{SignalKind, signal};
@@ -27,7 +29,8 @@ const LAST_WRITES: Duration = Duration::from_secs(5);
 /// Runs the operator until it is told to stop or loses its Lease.
 pub async fn run(arguments: arguments::Arguments) -> anyhow::Result<()> {
     start_logging(&arguments);
-    let client = client().await?;
+    let fence = leader::fence(&arguments);
+    let client = client(&fence).await?;
     let cancel = CancellationToken::new();
     let telemetry = Arc::new(Telemetry::default());
     let (changes_sender, mut changes) = mpsc::unbounded_channel();
@@ -47,12 +50,16 @@ pub async fn run(arguments: arguments::Arguments) -> anyhow::Result<()> {
                 _ = changes.recv() => {}
             }
         }
+        leader::adopt(&client, &arguments, &fence).await?;
         telemetry.set_leader(true);
         tracing::info!(identity = arguments.identity, "leading");
         lead(&arguments, &client, &stores, changes, &telemetry, &cancel, &tasks).await?;
-        held.wait_for(|held| !*held).await.context("the Lease is no longer competed for")?;
-        tracing::error!("the Lease is lost; ending, for somebody else may act now");
-        anyhow::bail!("the Lease was lost")
+        let why = tokio::select! {
+            lost = held.wait_for(|held| !*held) => lost.map(|_| "the Lease was not renewed".to_owned())?,
+            why = leader::lost(&client, &arguments, &fence) => why,
+        };
+        tracing::error!(why, "the Lease is lost; ending, for somebody else may act now");
+        anyhow::bail!("the Lease was lost: {why}")
     };
     let outcome = tokio::select! {
         outcome = leading => outcome,
@@ -113,12 +120,13 @@ async fn lead(
     Ok(())
 }
 
-async fn client() -> anyhow::Result<Client> {
+async fn client(fence: &fence::Fence) -> anyhow::Result<Client> {
     let mut config =
         Config::infer().await.context("no cluster: neither a kubeconfig nor a service account was found")?;
     // Reconciles have their own bounded calls and back-off; the client's own could block for minutes.
     config.default_retry = false;
-    Client::try_from(config).context("cannot make a client of the cluster's configuration")
+    let builder = ClientBuilder::try_from(config).context("cannot make a client of the cluster's configuration")?;
+    Ok(builder.with_layer(fence).build())
 }
 
 fn start_logging(arguments: &arguments::Arguments) {

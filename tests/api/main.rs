@@ -2,6 +2,11 @@
 //! with its own rights. One program, so that one control plane serves all of its tests.
 
 mod crash;
+mod faults;
+mod approvals;
 mod kinds;
 mod main_loop;
+mod outcomes;
+mod plugin;
+mod validation;
 mod world;

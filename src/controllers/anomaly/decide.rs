@@ -14,7 +14,7 @@ use crate::api::{
     Remediation, RemediationSpec, RemediationState, RootCause, RootCauseKind, StatementEvidence, Walk,
 };
 use crate::diagnose::facts::{MISSING_INDEX, SAFE};
-use crate::diagnose::{Diagnosis, Facts};
+use crate::diagnose::{Diagnosis, Facts, NOT_VISIBLE};
 use crate::engine::Connection;
 use crate::heal::machine;
 use crate::heal::plan;
@@ -104,7 +104,11 @@ pub fn decide(anomaly: &Anomaly, observed: &Observed) -> Decision {
     let looked_lately = observed.looked_ago.is_some_and(|ago| ago < LOOK_AGAIN_AFTER);
     let untouched = observed.remediations.is_empty();
     let facts = Facts::from_evidence(&cause.facts);
-    let may_change = cause.kind == RootCauseKind::Unknown || (facts.is_true(MISSING_INDEX) && !facts.is_true(SAFE));
+    // A right that was missing may have been granted since.
+    let half_blind =
+        cause.missing_index.is_none() && cause.evidence.iter().any(|evidence| evidence.name == NOT_VISIBLE);
+    let may_change =
+        cause.kind == RootCauseKind::Unknown || half_blind || (facts.is_true(MISSING_INDEX) && !facts.is_true(SAFE));
     let look_again = untouched && may_change;
     if look_again && !looked_lately {
         return Decision::Look;
@@ -274,6 +278,15 @@ fn metric_back(anomaly: &Anomaly, observed: &Observed) -> bool {
         Some(_) => true,
         None => anomaly.status.as_ref().and_then(|status| status.state) != Some(AnomalyState::Open),
     }
+}
+
+/// Whether a further look found more than other figures of the same cause, which are not worth a write each time.
+pub fn is_news(anomaly: &Anomaly, diagnosis: &Diagnosis) -> bool {
+    let stored = anomaly.status.as_ref().and_then(|status| status.root_cause.as_ref());
+    stored.is_none_or(|stored| {
+        let found = &diagnosis.root_cause;
+        stored.kind != found.kind || stored.missing_index != found.missing_index || stored.facts != found.facts
+    })
 }
 
 /// The diagnosis as it is stored.

@@ -99,8 +99,9 @@ async fn look(
         Ok(looked) => {
             let diagnosis = diagnose::diagnose(&looked);
             tracing::info!(anomaly = anomaly.name_any(), cause = diagnosis.root_cause.summary, "diagnosed");
-            let said = decide::diagnosed(anomaly, observed, diagnosis);
-            write(anomaly, api, said).await?;
+            if decide::is_news(anomaly, &diagnosis) {
+                write(anomaly, api, decide::diagnosed(anomaly, observed, diagnosis)).await?;
+            }
             Ok(Action::requeue(Duration::from_millis(1)))
         }
         Err(error) => {

@@ -8,7 +8,7 @@ use kube::ResourceExt;
 
 use super::observe::{Credentials, Observed, SeenPod};
 use crate::api::conditions::{self, Said, reasons, types};
-use crate::api::{Baseline, BaselineStatus, DatabaseStatus, MetricStatus, Seasonality, Unavailable};
+use crate::api::{Baseline, BaselineStatus, DatabaseStatus, MetricStatus, Seasonality, Tls, Unavailable};
 use crate::database::DatabaseError;
 use crate::database::postgresql::Endpoint;
 use crate::engine::{Connection, Learning, TargetSettings, TargetView};
@@ -146,8 +146,8 @@ fn ready(baseline: &Baseline, observed: &Observed) -> Said {
         Connection::Failed(error) => Some((key, error)),
         _ => None,
     }) {
-        let (reason, field) = explain(error);
-        return Said::no(types::READY, reason, format!("{field}: pod {}: {error}", key.pod));
+        let (reason, message) = explain(baseline, observed, &key.pod, error);
+        return Said::no(types::READY, reason, message);
     }
     let connected =
         observed.targets.iter().filter(|(_, view)| matches!(view.connection, Connection::Connected(_))).count();
@@ -157,12 +157,38 @@ fn ready(baseline: &Baseline, observed: &Observed) -> Said {
     Said::yes(types::READY, reasons::ACCEPTED, format!("{connected} database(s) watched"))
 }
 
-fn explain(error: &DatabaseError) -> (&'static str, &'static str) {
+/// Which field a person has to look at, what is there and what the server would take.
+fn explain(baseline: &Baseline, observed: &Observed, pod: &str, error: &DatabaseError) -> (&'static str, String) {
+    let connection = &baseline.spec.connection;
     match error {
-        DatabaseError::Authentication(_) => (reasons::AUTHENTICATION_FAILED, "connection.secretRef"),
-        DatabaseError::Tls(_) => (reasons::TLS_MISMATCH, "connection.tls"),
-        DatabaseError::Exhausted(_) => (reasons::CONNECTIONS_EXHAUSTED, "pods"),
-        _ => (reasons::UNREACHABLE, "pods"),
+        DatabaseError::Authentication(_) => {
+            let username = match &observed.credentials {
+                Credentials::Found { username, .. } => username.as_str(),
+                Credentials::Wrong(_) => "",
+            };
+            let message = format!(
+                "connection.secretRef.name: found Secret {:?} with the user {username:?}, which pod {pod} refuses ({error}); allowed are a role that may log in to database {:?} and its password",
+                connection.secret_ref.name, connection.database
+            );
+            (reasons::AUTHENTICATION_FAILED, message)
+        }
+        DatabaseError::Tls(_) => {
+            let (found, allowed) = match connection.tls {
+                Tls::Disable => ("disable", "prefer, require and verify-full"),
+                Tls::Prefer => ("prefer", "disable, require and verify-full"),
+                Tls::Require => ("require", "disable and prefer, unless the server gets a certificate"),
+                Tls::VerifyFull => (
+                    "verify-full",
+                    "a server certificate for the pod's address by an authority in ca.crt of the Secret, or a weaker mode",
+                ),
+            };
+            let message = format!(
+                "connection.tls: found {found}, which does not work with pod {pod} ({error}); allowed are {allowed}"
+            );
+            (reasons::TLS_MISMATCH, message)
+        }
+        DatabaseError::Exhausted(_) => (reasons::CONNECTIONS_EXHAUSTED, format!("pods: pod {pod}: {error}")),
+        _ => (reasons::UNREACHABLE, format!("pods: pod {pod}: {error}")),
     }
 }
 

@@ -24,6 +24,8 @@ pub const ATTEMPT_LABEL: &str = "dbmedic.io/attempt";
 const KEEP_SECONDS: i32 = 7 * 86_400;
 /// On top of the plan's limit: pulling the image, connecting, waiting for a predecessor, reading the catalogue.
 const OVERHEAD_SECONDS: i64 = 180;
+/// User and group of the process, as in the operator's own Deployment.
+const USER: i64 = 65_532;
 const CREDENTIALS: &str = "/var/run/dbmedic/credentials";
 
 /// Where the database is and how to reach it, as observed now.
@@ -113,6 +115,9 @@ fn pod(
         termination_grace_period_seconds: Some(30),
         security_context: Some(PodSecurityContext {
             run_as_non_root: Some(true),
+            run_as_user: Some(USER),
+            // The kubelet gives a Secret's files to this group: without it nobody but root could read them.
+            fs_group: Some(USER),
             seccomp_profile: Some(SeccompProfile { type_: "RuntimeDefault".to_owned(), ..SeccompProfile::default() }),
             ..PodSecurityContext::default()
         }),
@@ -156,7 +161,7 @@ fn pod(
             name: "credentials".to_owned(),
             secret: Some(SecretVolumeSource {
                 secret_name: Some(secret.to_owned()),
-                default_mode: Some(0o400),
+                default_mode: Some(0o440),
                 optional: Some(false),
                 items: None::<Vec<KeyToPath>>,
             }),

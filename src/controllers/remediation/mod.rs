@@ -22,6 +22,8 @@ const MANAGER: &str = "dbmedic.io/remediation";
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
 /// While a change is measured, its metric is looked at this often.
 const MEASURE: Duration = Duration::from_secs(1);
+/// A Job is watched; why its pod does not start is only on the pod.
+const AT_WORK: Duration = Duration::from_secs(5);
 const AT_ONCE: Duration = Duration::from_millis(1);
 
 /// Observes live, decides, writes once.
@@ -72,7 +74,11 @@ pub async fn reconcile(cached: Arc<Remediation>, context: Arc<Context>) -> Resul
 
 fn wait(remediation: &Remediation, until_ms: Option<i64>, now_ms: i64) -> Action {
     let state = remediation.status.as_ref().and_then(|status| status.state).unwrap_or_default();
-    let most = if state == State::Verifying { MEASURE } else { LOOK_AGAIN };
+    let most = match state {
+        State::Verifying => MEASURE,
+        State::Running | State::RollingBack => AT_WORK,
+        _ => LOOK_AGAIN,
+    };
     let wait =
         until_ms.map_or(most, |until| Duration::from_millis(u64::try_from(until - now_ms).unwrap_or(0)).min(most));
     Action::requeue(wait.max(Duration::from_millis(20)))

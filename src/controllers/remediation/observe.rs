@@ -19,6 +19,11 @@ use crate::heal::machine::{AnomalySeen, JobPhase, JobSeen, Purpose, Situation};
 use crate::heal::policy::{self, Policy};
 use crate::measure::{StatementFigures, TargetKey};
 
+/// Time after which a Job without a pod is one that gets none.
+const POD_EXPECTED_MS: i64 = 10_000;
+/// Reasons of a container that is about to start.
+const UNDER_WAY: [&str; 2] = ["ContainerCreating", "PodInitializing"];
+
 pub struct Observed {
     pub now_ms: i64,
     namespace: String,
@@ -254,9 +259,10 @@ fn seen(job: &Job, pods: &[Pod]) -> Option<JobSeen> {
         (None, None) => (JobPhase::Active, None),
     };
     let name = job.name_any();
-    let report = pods
+    let own: Vec<&Pod> =
+        pods.iter().filter(|pod| pod.owner_references().iter().any(|owner| owner.name == name)).collect();
+    let report = own
         .iter()
-        .filter(|pod| pod.owner_references().iter().any(|owner| owner.name == name))
         .flat_map(|pod| pod.status.iter().flat_map(|status| status.container_statuses.iter().flatten()))
         .filter_map(|container| container.state.as_ref()?.terminated.as_ref()?.message.as_deref())
         .find_map(|message| serde_json::from_str::<FixReport>(message).ok());
@@ -268,10 +274,35 @@ fn seen(job: &Job, pods: &[Pod]) -> Option<JobSeen> {
         attempt: job.labels().get(ATTEMPT_LABEL)?.parse().ok()?,
         created_ms: job.creation_timestamp().map_or(0, |time| time.0.as_millisecond()),
         finished_ms: finished.map(|time| time.0.as_millisecond()),
+        hindrance: (phase == JobPhase::Active).then(|| hindrance(job, &own)).flatten(),
         name,
         phase,
         report,
     })
+}
+
+/// Why no pod of a Job runs: what the kubelet says of a container that waits, what the scheduler says, or that there
+/// is no pod after a while.
+fn hindrance(job: &Job, pods: &[&Pod]) -> Option<String> {
+    let Some(pod) = pods.iter().max_by_key(|pod| pod.creation_timestamp()) else {
+        let age = jiff::Timestamp::now().as_millisecond() - job.creation_timestamp()?.0.as_millisecond();
+        let name = job.name_any();
+        return (age > POD_EXPECTED_MS).then(|| {
+            format!("there is none; kubectl describe job {name} says why (is there a service account dbmedic-fix?)")
+        });
+    };
+    let status = pod.status.as_ref()?;
+    let waiting = status.container_statuses.iter().flatten().find_map(|container| {
+        let waiting = container.state.as_ref()?.waiting.as_ref()?;
+        let reason = waiting.reason.as_deref().filter(|reason| !UNDER_WAY.contains(reason))?;
+        Some((reason.to_owned(), waiting.message.clone().unwrap_or_default()))
+    });
+    let unscheduled = || {
+        let condition =
+            status.conditions.iter().flatten().find(|one| one.type_ == "PodScheduled" && one.status == "False")?;
+        Some((condition.reason.clone()?, condition.message.clone().unwrap_or_default()))
+    };
+    waiting.or_else(unscheduled).map(|(reason, message)| format!("{reason}: {message}"))
 }
 
 /// The metric and the targeted statements since the change.

@@ -19,13 +19,15 @@ pub const STATEMENT_LIMIT: Duration = Duration::from_secs(2);
 /// The session's settings, given at its start, so that `RESET ALL` comes back to them. Whatever queues behind a lock
 /// gives up at once, a statement that takes long is stopped, nothing can be written, and a transaction that was left
 /// open by a lost client ends.
-const SETTINGS: [(&str, &str); 5] = [
+const SETTINGS: [(&str, &str); 6] = [
     ("lock_timeout", "300ms"),
     ("statement_timeout", "2s"),
     ("idle_in_transaction_session_timeout", "10s"),
     ("default_transaction_read_only", "on"),
     // Just-in-time compilation would cost more than any of these statements.
     ("jit", "off"),
+    // A rollback to be sure, outside of any transaction, is no warning for our log.
+    ("client_min_messages", "error"),
 ];
 
 /// Where a database is and who connects to it.

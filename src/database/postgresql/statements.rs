@@ -109,6 +109,8 @@ pub struct StatementHistory {
     last: Option<Snapshot>,
     totals: HashMap<i64, Counters>,
     marks: VecDeque<Mark>,
+    /// What every statement had done before the first reading, since the server's own statistics began.
+    earlier: HashMap<i64, Counters>,
     touches_rows: HashMap<i64, bool>,
 }
 
@@ -143,6 +145,12 @@ impl StatementHistory {
     pub fn push(&mut self, snapshot: Snapshot) -> Option<StatementInterval> {
         if self.was_reset(&snapshot) {
             self.clear();
+        }
+        if self.marks.is_empty() {
+            self.earlier.clear();
+            for (key, counters) in &snapshot.entries {
+                self.earlier.entry(key.query_id).or_default().add(*counters);
+            }
         }
         let interval = self.last.take().map(|last| self.grow(&last, &snapshot));
         if self.touches_rows.len() > 2 * snapshot.entries.len() + 1_000 {
@@ -201,6 +209,8 @@ impl StatementHistory {
 
     /// Growth of every statement since `onset_ms` (ms since the Unix epoch), the most time-consuming first. It is
     /// counted from the last reading before the onset: the value at the onset already speaks of the time after that.
+    /// What was not seen before the onset, because the watch began later, is compared with the server's own statistics
+    /// at the first reading: a statement that was always slow has not grown.
     pub fn growth(&self, onset_ms: i64) -> Vec<StatementGrowth> {
         let (Some(oldest), Some(newest)) = (self.marks.front(), self.marks.back()) else {
             return Vec::new();
@@ -214,7 +224,10 @@ impl StatementHistory {
             .filter_map(|(query_id, totals)| {
                 let before = base.totals.get(query_id).copied().unwrap_or_default();
                 let began = oldest.totals.get(query_id).copied().unwrap_or_default();
-                let (after, before) = (totals.since(Some(before)), before.since(Some(began)));
+                let (after, mut before) = (totals.since(Some(before)), before.since(Some(began)));
+                if before.calls <= 0.0 {
+                    before = self.earlier.get(query_id).copied().unwrap_or_default();
+                }
                 (after.calls > 0.0).then(|| StatementGrowth {
                     query_id: *query_id,
                     calls_before: before.calls,

@@ -186,8 +186,9 @@ fn say(situation: &Situation<'_>, state: State, reason: String, until_ms: Option
     situation.enter(state, reason, StatusPatch::default())
 }
 
-fn printable(text: &str) -> String {
-    text.chars().filter(|character| !character.is_control()).take(1024).collect()
+pub(super) fn printable(text: &str) -> String {
+    // As much as the controller writes, so that what was said is known again.
+    text.chars().filter(|character| !character.is_control()).take(1000).collect()
 }
 
 /// Whether a further attempt of a change that was let through may still begin.

@@ -106,6 +106,7 @@ impl Exploration {
                 attempt: job.attempt,
                 phase: job.phase,
                 report: job.outcome.map(|(outcome, changed)| report(outcome, changed)),
+                hindrance: None,
                 created_ms: 900_000,
                 finished_ms: None,
             })

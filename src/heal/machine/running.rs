@@ -1,6 +1,6 @@
 //! From the Job to the end: attempts, measurement, the way back.
 
-use super::before::still_permitted;
+use super::before::{printable, still_permitted};
 use super::situation::{Decision, JobPhase, JobSeen, Purpose, Situation, StatusPatch, timestamp};
 use crate::api::{Backoff, RemediationState as State};
 use crate::heal::policy::backoff_ms;
@@ -15,6 +15,8 @@ const UNDO_ATTEMPTS: u32 = 5;
 const WATCH_MS: i64 = 72 * 3600 * 1000;
 /// How long the way back waits for credentials that are gone.
 const CREDENTIALS_WAIT_MS: i64 = 3600 * 1000;
+/// How a message begins that says why a Job does not get to work.
+const HINDERED: &str = "the pod of the Job does not start: ";
 
 pub(super) fn run(situation: &Situation<'_>) -> Decision {
     if let Some(decision) = record_new_jobs(situation) {
@@ -31,7 +33,7 @@ pub(super) fn run(situation: &Situation<'_>) -> Decision {
         (JobPhase::Active, _) => {
             let until_ms = job.created_ms.saturating_add(limit_ms);
             if situation.now_ms < until_ms {
-                return Decision::Wait { until_ms: Some(until_ms), reason: "the Job is running".into() };
+                return working(situation, job, until_ms, "the Job is running");
             }
             situation.enter(State::RollingBack, "the change did not end within its limit", StatusPatch::default())
         }
@@ -59,6 +61,20 @@ pub(super) fn run(situation: &Situation<'_>) -> Decision {
             try_again(situation, job.attempt, finished_ms, "the Job ended without a report")
         }
     }
+}
+
+/// A Job at work. Why its pod does not start is said once, and taken back when it has started.
+fn working(situation: &Situation<'_>, job: &JobSeen, until_ms: i64, usual: &str) -> Decision {
+    let said = situation.status.message.as_deref().unwrap_or_default();
+    let message = match &job.hindrance {
+        Some(hindrance) => printable(&format!("{HINDERED}{hindrance}")),
+        None if said.starts_with(HINDERED) => usual.to_owned(),
+        None => return Decision::Wait { until_ms: Some(until_ms), reason: usual.to_owned() },
+    };
+    if message == said {
+        return Decision::Wait { until_ms: Some(until_ms), reason: message };
+    }
+    situation.enter(situation.state(), message, StatusPatch::default())
 }
 
 /// A Job that may be removed before its end is seen is on the object first: attempts are counted, whatever is removed.
@@ -157,6 +173,11 @@ pub(super) fn roll_back(situation: &Situation<'_>) -> Decision {
         return Decision::DeleteJob { name: job.name.clone() };
     }
     let Some(job) = situation.latest(Purpose::Undo) else {
+        // Every Job is on the object before it can end. Without one nothing was begun, whatever the state says: the way
+        // back is no way to have a Job that nobody let through.
+        if situation.status.jobs.is_empty() && situation.latest(Purpose::Apply).is_none() {
+            return situation.enter(State::Failed, "nothing was begun: no Job of it is known", StatusPatch::default());
+        }
         let known = situation.status.jobs.iter().filter(|job| job.name.contains("-undo-")).count() as u32;
         return undo(situation, known, situation.now_ms, "the way back has not begun");
     };
@@ -189,7 +210,7 @@ fn still_undoing(situation: &Situation<'_>, job: &JobSeen) -> Decision {
     if situation.now_ms >= until_ms {
         return Decision::DeleteJob { name: job.name.clone() };
     }
-    Decision::Wait { until_ms: Some(until_ms), reason: "the change is being taken back".into() }
+    working(situation, job, until_ms, "the change is being taken back")
 }
 
 /// The next undo Job. It needs no permission, only credentials: taking back is the safe direction.

@@ -63,6 +63,8 @@ pub struct JobSeen {
     pub phase: JobPhase,
     /// What the executor said, when it said something.
     pub report: Option<FixReport>,
+    /// Why its pod does not start, while it does not.
+    pub hindrance: Option<String>,
     /// When it was created, ms since the Unix epoch.
     pub created_ms: i64,
     /// When it ended, ms since the Unix epoch.

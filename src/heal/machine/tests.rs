@@ -127,19 +127,18 @@ impl World {
         self
     }
 
-    fn with_job(mut self, purpose: Purpose, attempt: u32, phase: JobPhase, report: Option<FixReport>) -> Self {
+    pub(super) fn with_job(
+        mut self,
+        purpose: Purpose,
+        attempt: u32,
+        phase: JobPhase,
+        report: Option<FixReport>,
+    ) -> Self {
         let name = job_name(UID, purpose, attempt);
         self.status.jobs.push(JobStatus { name: name.clone(), ..JobStatus::default() });
         let finished_ms = (phase != JobPhase::Active).then_some(self.now_ms - 60_000);
-        self.jobs.push(JobSeen {
-            name,
-            purpose,
-            attempt,
-            phase,
-            report,
-            created_ms: self.now_ms - 100_000,
-            finished_ms,
-        });
+        let created_ms = self.now_ms - 100_000;
+        self.jobs.push(JobSeen { name, purpose, attempt, phase, report, hindrance: None, created_ms, finished_ms });
         self
     }
 }
@@ -439,6 +438,7 @@ fn the_way_back_waits_an_hour_for_credentials() {
     let mut world = World { policy: None, ..World::new(State::RollingBack) };
     world.status.transitions =
         vec![Transition { state: State::RollingBack, at: timestamp(world.now_ms), message: "worse".into() }];
+    world.status.jobs = vec![JobStatus { name: job_name(UID, Purpose::Apply, 1), ..JobStatus::default() }];
     assert!(world.waits());
     world.now_ms += 3_600_000;
     assert_eq!(world.entered(), Some(State::RollbackFailed));

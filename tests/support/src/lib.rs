@@ -14,6 +14,7 @@
 //! |---|---|
 //! | `KUBECONFIG_FOR_TESTS` | use this cluster; its user must be allowed everything, impersonation included |
 //! | `DBMEDIC_CLUSTER_PROGRAM` | the control plane's program, if not `target/tools/cluster` |
+//! | `DBMEDIC_PROGRAMS` | the directory with `dbmedic` and `kubectl-dbmedic`, if not that of the running build |
 //! | `DBMEDIC_POSTGRES_PROGRAMS` | the directory with `initdb` and `postgres`, if not on the `PATH` or Debian's |
 //! | `DBMEDIC_KEEP` | keep temporary directories, with all logs |
 //!

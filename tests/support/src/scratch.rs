@@ -126,12 +126,15 @@ pub fn workspace() -> PathBuf {
     package.ancestors().nth(2).unwrap_or(package).to_path_buf()
 }
 
-/// The directory with the programs of the running build (`dbmedic`, `kubectl-dbmedic`): that of the running program,
-/// or its parent for tests, examples and benches.
+/// The directory with the programs (`dbmedic`, `kubectl-dbmedic`): that of the variable `DBMEDIC_PROGRAMS`, else of the
+/// running build, which is the running program's, or its parent for tests, examples and benches.
 ///
 /// # Errors
 /// The running program cannot tell where it is.
 pub fn programs_directory() -> Result<PathBuf> {
+    if let Some(given) = std::env::var_os("DBMEDIC_PROGRAMS") {
+        return std::path::absolute(given).context("the directory of DBMEDIC_PROGRAMS");
+    }
     let program = std::env::current_exe().context("looking for the running program")?;
     let directory = program.parent().context("the running program's directory")?;
     let inner = directory.file_name().is_some_and(|name| name == "deps" || name == "examples");

@@ -1,7 +1,7 @@
 //! The shop: a database `orders` with a steady workload, watched by an operator with its own rights. The tests of the
 //! whole loop, the demo and the benches all stand on it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use anyhow::{Context, Result, ensure};
 use sqlx::{Connection, Executor};
 use tokio::task::JoinHandle;
 
-use crate::{Cluster, Launch, Node, Postgres, Process, Scratch, eventually, free_port, workspace};
+use crate::{Cluster, Launch, Node, Postgres, Process, Scratch, Settings, eventually, free_port, workspace};
 
 /// Name of the database pod.
 pub const POD: &str = "orders-db-0";
@@ -28,6 +28,8 @@ const FIXER_PASSWORD: &str = "fixer-password";
 pub struct Options {
     /// Rows of `orders`.
     pub rows: u64,
+    /// Rows of `orders` that belong to one customer, on average.
+    pub rows_per_customer: u64,
     /// `collection.interval` and `collection.statementsInterval`.
     pub interval: &'static str,
     /// `for` of the rule.
@@ -40,22 +42,35 @@ pub struct Options {
     pub history_days: u32,
     /// Seconds between two rounds of the history.
     pub history_step: u32,
+    /// Whether the server offers TLS.
+    pub tls: bool,
     /// Text replacements in the example files, after the others.
     pub replace: Vec<(String, String)>,
+    /// Is told what is about to begin.
+    pub progress: fn(&str),
 }
 
 impl Default for Options {
     fn default() -> Self {
         Self {
             rows: 300_000,
+            rows_per_customer: 20,
             interval: "1s",
             persistence: "3s",
             mode: "auto",
             rollback_timeout: "20s",
             history_days: 8,
             history_step: 60,
+            tls: false,
             replace: Vec::new(),
+            progress: |_| (),
         }
+    }
+}
+
+impl Options {
+    fn customers(&self) -> u64 {
+        (self.rows / self.rows_per_customer.max(1)).max(1)
     }
 }
 
@@ -92,9 +107,14 @@ impl Shop {
         let dbmedic = programs.join("dbmedic");
         ensure!(dbmedic.exists(), "{} is not built: cargo build", dbmedic.display());
         let scratch = Scratch::new("shop")?;
+        (options.progress)("kinds, approval gate, the operator's rights");
         install(cluster).await?;
         let node = Node::start(cluster, &[&namespace], &[(IMAGE, dbmedic)]).await?;
+        (options.progress)(&format!("PostgreSQL, and a table orders of {:.1} million rows", options.rows as f64 / 1e6));
         let postgres = database(&options).await?;
+        (options.progress)(&format!(
+            "pod {POD}; Secrets, Baseline, RemediationPolicy, AnomalyRule of examples/quickstart"
+        ));
         node.database_pod(&namespace, POD, &[("app", "orders-db")], postgres.address(), postgres.port()).await?;
         let shop = Self { namespace, postgres, node, options, scratch, programs };
         shop.grant(cluster).await?;
@@ -175,6 +195,11 @@ subjects: [{{kind: ServiceAccount, name: {account}, namespace: {account_namespac
             .await
     }
 
+    /// The folder with the programs.
+    pub fn programs(&self) -> &std::path::Path {
+        &self.programs
+    }
+
     /// Where the operator keeps its history.
     pub fn data_directory(&self) -> PathBuf {
         self.scratch.path().join("data")
@@ -241,7 +266,7 @@ subjects: [{{kind: ServiceAccount, name: {account}, namespace: {account_namespac
             .environment("KUBECONFIG", kubeconfig)
             .argument("operator")
             .arguments(["--watch-namespaces", &self.namespace, "--namespace", &self.namespace])
-            .arguments(["--listen", &format!("127.0.0.1:{port}"), "--image", IMAGE, "--lease-seconds", "3"])
+            .arguments(["--listen", &format!("127.0.0.1:{port}"), "--image", IMAGE, "--lease-seconds", "6"])
             .arguments(["--identity", identity])
             .argument("--data-dir")
             .argument(self.data_directory())
@@ -277,7 +302,7 @@ subjects: [{{kind: ServiceAccount, name: {account}, namespace: {account_namespac
     /// # Errors
     /// The database refuses the connections.
     pub async fn start_workload(&self, clients: usize, pause: Duration) -> Result<Workload> {
-        Workload::start(&self.postgres, clients, pause, self.options.rows).await
+        Workload::start(&self.postgres, clients, pause, &self.options).await
     }
 }
 
@@ -293,22 +318,23 @@ const CUSTOMER_INDEXES: &str = "select count(*) from pg_index i join pg_attribut
 /// # Errors
 /// The API server refuses.
 pub async fn install(cluster: &Cluster) -> Result<()> {
-    static INSTALLED: tokio::sync::OnceCell<()> = tokio::sync::OnceCell::const_new();
-    INSTALLED
-        .get_or_try_init(|| async {
-            let root = workspace();
-            cluster.apply(&root.join("crds"), "default").await?;
-            cluster.apply(&root.join("config/gate"), "default").await?;
-            // The operator runs as a process here: all of its objects but the Deployment.
-            let text = std::fs::read_to_string(root.join("config/operator.yaml"))?;
-            let documents: Vec<&str> =
-                text.split("\n---\n").filter(|document| !document.contains("\nkind: Deployment\n")).collect();
-            cluster.apply_yaml(&documents.join("\n---\n"), OPERATOR.0).await?;
-            cluster.apply(&root.join("config/rbac"), "default").await?;
-            await_gate(cluster).await
-        })
-        .await
-        .copied()
+    static INSTALLED: tokio::sync::Mutex<BTreeSet<PathBuf>> = tokio::sync::Mutex::const_new(BTreeSet::new());
+    let mut installed = INSTALLED.lock().await;
+    if installed.contains(cluster.directory()) {
+        return Ok(());
+    }
+    let root = workspace();
+    cluster.apply(&root.join("crds"), "default").await?;
+    cluster.apply(&root.join("config/gate"), "default").await?;
+    // The operator runs as a process here: all of its objects but the Deployment.
+    let text = std::fs::read_to_string(root.join("config/operator.yaml"))?;
+    let documents: Vec<&str> =
+        text.split("\n---\n").filter(|document| !document.contains("\nkind: Deployment\n")).collect();
+    cluster.apply_yaml(&documents.join("\n---\n"), OPERATOR.0).await?;
+    cluster.apply(&root.join("config/rbac"), "default").await?;
+    await_gate(cluster).await?;
+    installed.insert(cluster.directory().to_path_buf());
+    Ok(())
 }
 
 /// A policy is enforced some seconds after it was created: a Job that it has to refuse is refused.
@@ -327,7 +353,7 @@ async fn await_gate(cluster: &Cluster) -> Result<()> {
 }
 
 async fn database(options: &Options) -> Result<Postgres> {
-    let postgres = Postgres::start().await?;
+    let postgres = Postgres::start_with(Settings { tls: options.tls, ..Settings::default() }).await?;
     postgres.create_database("orders").await?;
     let rows = options.rows;
     for sql in [
@@ -342,7 +368,7 @@ async fn database(options: &Options) -> Result<Postgres> {
             "insert into orders (customer_id, status, amount, note, created_at) select (random() * {customers})::int, \
              case when random() < 0.9 then 'done' else 'open' end, (random() * 1000)::numeric(10,2), 'order ' || n, \
              now() - make_interval(secs => {rows} - n) from generate_series(1, {rows}) n",
-            customers = (rows / 20).max(1)
+            customers = options.customers()
         ),
         "create index orders_customer_id_idx on orders (customer_id)".to_owned(),
         "vacuum (analyze) orders".to_owned(),
@@ -428,7 +454,8 @@ pub struct Workload {
 }
 
 impl Workload {
-    async fn start(postgres: &Postgres, clients: usize, pause: Duration, rows: u64) -> Result<Self> {
+    async fn start(postgres: &Postgres, clients: usize, pause: Duration, shop: &Options) -> Result<Self> {
+        let (rows, customers) = (shop.rows, shop.customers());
         let stop = Arc::new(AtomicBool::new(false));
         let done = Arc::new(AtomicU64::new(0));
         let options = postgres.options("orders")?.username("orders_app").password("app").application_name("orders-app");
@@ -444,7 +471,7 @@ impl Workload {
                     // An application reconnects when its server went away.
                     match &mut connection {
                         Some(open) => {
-                            if statement(open, turn, rows).await.is_ok() {
+                            if statement(open, turn, rows, customers).await.is_ok() {
                                 done.fetch_add(1, Ordering::Relaxed);
                             } else {
                                 connection = None;
@@ -472,9 +499,9 @@ impl Drop for Workload {
     }
 }
 
-async fn statement(connection: &mut sqlx::PgConnection, turn: u64, rows: u64) -> sqlx::Result<()> {
+async fn statement(connection: &mut sqlx::PgConnection, turn: u64, rows: u64, customers: u64) -> sqlx::Result<()> {
     let key = i64::try_from((turn >> 16) % rows + 1).unwrap_or(1);
-    let customer = i32::try_from((turn >> 16) % (rows / 20).max(1)).unwrap_or(1);
+    let customer = i32::try_from((turn >> 16) % customers).unwrap_or(1);
     let query = match (turn >> 40) % 10 {
         0..=5 => sqlx::query(
             "select id, amount, created_at from orders where customer_id = $1 order by created_at desc limit 10",

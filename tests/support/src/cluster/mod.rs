@@ -109,6 +109,11 @@ impl Cluster {
         self.directory.path()
     }
 
+    /// The program that has all components and kubectl in it.
+    pub fn program(&self) -> &Path {
+        &self.program
+    }
+
     /// The audit log of every write, one JSON object per line; absent with a given kubeconfig.
     pub fn audit_log(&self) -> Option<PathBuf> {
         self.control_plane.as_ref().map(|_| self.directory.path().join("audit.log"))

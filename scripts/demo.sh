@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# The demo: builds the release programs and the demo's own program, then runs it. KEEP=1 leaves everything running.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+echo "demo: building the release programs (first time about 5 minutes, later ones seconds to a minute)"
+cargo build --locked --release --bins
+# The demo's own program is not optimised: it waits, and the test support that it needs is built for the tests anyway.
+echo "demo: building the demo (first time about 2 minutes)"
+cargo build --locked --example demo
+
+export DBMEDIC_PROGRAMS=target/release
+echo "demo: about a minute and a half; everything it starts ends with it"
+exec target/debug/examples/demo
