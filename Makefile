@@ -1,7 +1,7 @@
 # What a person does with this source tree. `make` alone lists it.
 
 .DEFAULT_GOAL := help
-.PHONY: help tools build check test clean
+.PHONY: help tools build check test bench clean
 
 # Programs that `make tools` may have installed for this machine.
 export PATH := $(HOME)/.cargo/bin:/usr/local/go/bin:$(PATH)
@@ -19,8 +19,11 @@ build: ## Builds the release programs (first time about 5 minutes)
 check: ## Format, lints, generated files, architecture, licences (first time about 3 minutes)
 	@scripts/check.sh
 
-test: ## All tests, on a real control plane and a real PostgreSQL (about 3 minutes after the build)
+test: tools ## All tests, on a real control plane and a real PostgreSQL (about 3 minutes after the build)
 	@scripts/test.sh
+
+bench: ## Measures every figure next to what it is compared with (about 6 minutes after the build)
+	@scripts/bench.sh
 
 clean: ## Removes everything that was built, the control plane too
 	cargo clean

@@ -18,6 +18,7 @@ pub mod gate;
 pub mod database;
 pub mod collect;
 pub mod history;
+pub mod telemetry;
 pub mod engine;
 pub mod controllers;
 pub mod operator;

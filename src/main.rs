@@ -63,7 +63,11 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
     runtime.block_on(async {
         match command.task {
             Task::Operator(arguments) => operator::run(*arguments).await.map(|()| ExitCode::SUCCESS),
-            Task::Fix(arguments) => Ok(ExitCode::from(fix::run(*arguments).await)),
+            Task::Fix(arguments) => {
+                // A Job that is interrupted leaves no report: its log says how far it came.
+                tracing_subscriber::fmt().with_ansi(false).with_target(false).with_writer(std::io::stderr).init();
+                Ok(ExitCode::from(fix::run(*arguments).await))
+            }
             Task::History(task) => history::command::run(task).await.map(|()| ExitCode::SUCCESS),
             Task::Crds(_) => Ok(ExitCode::SUCCESS),
         }

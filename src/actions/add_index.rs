@@ -23,7 +23,7 @@ const MOST_STATEMENTS: usize = 5;
 
 /// Plans the index that the step prescribes, else the one that the advisor found.
 fn plan(request: &PlanRequest<'_>) -> Result<Plan, PlanError> {
-    let (schema, table, columns) = match (&request.step.prescribed, request.candidate) {
+    let (schema, table, columns) = match (request.prescribed, request.candidate) {
         (Some(prescribed), _) => (&prescribed.schema, &prescribed.table, &prescribed.columns),
         (None, Some(candidate)) => (&candidate.schema, &candidate.table, &candidate.columns),
         (None, None) => return Err(PlanError::NothingToDo),
@@ -41,7 +41,7 @@ fn plan(request: &PlanRequest<'_>) -> Result<Plan, PlanError> {
         columns: columns.clone(),
         name: index_name(schema, table, columns),
     };
-    let prescribed = request.step.prescribed.is_some();
+    let prescribed = request.prescribed.is_some();
     let seconds = |duration: std::time::Duration| u32::try_from(duration.as_secs()).unwrap_or(u32::MAX);
     Ok(Plan {
         target: request.target.clone(),
@@ -72,7 +72,7 @@ fn plan(request: &PlanRequest<'_>) -> Result<Plan, PlanError> {
             request.rollback_timeout,
             request.risk_overrides,
         ),
-        timeout_seconds: seconds(request.step.timeout),
+        timeout_seconds: seconds(request.timeout),
     })
 }
 
@@ -127,13 +127,14 @@ mod tests {
     use sqlparser::parser::Parser;
 
     use super::*;
+    use crate::actions::Prescribed;
     use crate::api::{IndexCandidate, PlanTarget, RiskLevel};
-    use crate::heal::policy::{Prescribed, Step};
 
-    fn planned(step: &Step, candidate: Option<&IndexCandidate>) -> Result<Plan, PlanError> {
+    fn planned(prescribed: Option<&Prescribed>, candidate: Option<&IndexCandidate>) -> Result<Plan, PlanError> {
         plan(&PlanRequest {
             target: &PlanTarget::default(),
-            step,
+            timeout: Duration::from_secs(600),
+            prescribed,
             candidate,
             table_bytes: None,
             metric: "response_time",
@@ -145,10 +146,6 @@ mod tests {
             rollback_timeout: Duration::from_secs(300),
             risk_overrides: &BTreeMap::new(),
         })
-    }
-
-    fn step(prescribed: Option<Prescribed>) -> Step {
-        Step { action: ActionName::AddIndex, when: None, timeout: Duration::from_secs(600), prescribed }
     }
 
     fn candidate() -> IndexCandidate {
@@ -164,7 +161,7 @@ mod tests {
 
     #[test]
     fn the_advisors_finding_becomes_a_plan() {
-        let plan = planned(&step(None), Some(&candidate())).unwrap();
+        let plan = planned(None, Some(&candidate())).unwrap();
         let name = plan.change.add_index.as_ref().unwrap().name.clone();
         assert_eq!(
             plan.statement,
@@ -180,7 +177,7 @@ mod tests {
     #[test]
     fn what_a_person_prescribes_goes_before_the_finding_and_is_measured_by_the_metric() {
         let prescribed = Prescribed { schema: "s".into(), table: "t".into(), columns: vec!["c".into()] };
-        let plan = planned(&step(Some(prescribed)), Some(&candidate())).unwrap();
+        let plan = planned(Some(&prescribed), Some(&candidate())).unwrap();
         assert!(plan.statement.contains(r#""s"."t""#));
         assert!(plan.verification.query_ids.is_empty());
         assert_eq!(plan.risk.level, RiskLevel::Medium);
@@ -188,7 +185,7 @@ mod tests {
 
     #[test]
     fn without_finding_and_prescription_there_is_no_plan() {
-        assert_eq!(planned(&step(None), None), Err(PlanError::NothingToDo));
+        assert_eq!(planned(None, None), Err(PlanError::NothingToDo));
     }
 
     proptest! {

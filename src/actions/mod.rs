@@ -12,7 +12,6 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::api::{ActionName, IndexCandidate, Plan, PlanTarget, RiskLevel};
-use crate::heal::policy::Step;
 
 /// An action.
 #[derive(Clone, Copy, Debug)]
@@ -30,16 +29,28 @@ pub struct Action {
 }
 
 /// Every action, in the order of [`ActionName`].
-pub const ACTIONS: &[Action] =
-    &[analyze_query::ACTION, check_indexes::ACTION, add_index::ACTION, notify::ACTION];
+pub const ACTIONS: &[Action] = &[analyze_query::ACTION, check_indexes::ACTION, add_index::ACTION, notify::ACTION];
+
+/// An index that a person prescribed.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Prescribed {
+    /// Schema.
+    pub schema: String,
+    /// Table.
+    pub table: String,
+    /// Columns, in order.
+    pub columns: Vec<String>,
+}
 
 /// What a plan is made from.
 #[derive(Clone, Copy, Debug)]
 pub struct PlanRequest<'a> {
     /// The database.
     pub target: &'a PlanTarget,
-    /// The step.
-    pub step: &'a Step,
+    /// Most time for the change.
+    pub timeout: Duration,
+    /// What a person prescribed instead of the advisor's finding.
+    pub prescribed: Option<&'a Prescribed>,
     /// The advisor's finding.
     pub candidate: Option<&'a IndexCandidate>,
     /// Size of the prescribed table in bytes, when known.

@@ -53,7 +53,7 @@ pub(super) async fn run(
     let remediation = cluster.get::<Remediation>(&arguments.name).await?.ok_or_else(|| {
         Failure::Other(format!("no Remediation {} in namespace {}", arguments.name, cluster.namespace))
     })?;
-    check(&remediation, arguments.plan_hash.as_deref())?;
+    check(&remediation, decision, arguments.plan_hash.as_deref())?;
     let user = cluster.who_am_i().await?;
     let approval = manifest(&remediation, decision, &user, arguments.comment.as_deref());
     if arguments.export {
@@ -88,7 +88,7 @@ fn needs(name: &str, namespace: &str, user: &str) -> String {
     )
 }
 
-fn check(remediation: &Remediation, pinned: Option<&str>) -> Result<(), Failure> {
+fn check(remediation: &Remediation, decision: Decision, pinned: Option<&str>) -> Result<(), Failure> {
     let (name, hash) = (remediation.name_any(), &remediation.spec.plan_hash);
     if let Some(pinned) = pinned.filter(|pinned| pinned != hash) {
         return Err(Failure::Other(format!(
@@ -96,7 +96,9 @@ fn check(remediation: &Remediation, pinned: Option<&str>) -> Result<(), Failure>
         )));
     }
     match remediation.status.as_ref().and_then(|status| status.state).unwrap_or_default() {
-        RemediationState::Planned | RemediationState::AwaitingApproval => Ok(()),
+        RemediationState::Planned | RemediationState::AwaitingApproval | RemediationState::Deferred => Ok(()),
+        // What was let through and has not begun can still be stopped.
+        RemediationState::Cleared | RemediationState::Reserved if decision == Decision::Refuse => Ok(()),
         state => Err(Failure::Other(format!("{name} waits for no decision: it is {state:?}"))),
     }
 }
@@ -217,12 +219,12 @@ You are about to approve, as alice:
     #[test]
     fn another_hash_or_a_finished_change_is_not_decided_on() {
         let mut remediation = waiting();
-        assert!(check(&remediation, Some("sha256:00")).is_err());
-        assert!(check(&remediation, Some(&remediation.spec.plan_hash)).is_ok());
+        assert!(check(&remediation, Decision::Approve, Some("sha256:00")).is_err());
+        assert!(check(&remediation, Decision::Approve, Some(&remediation.spec.plan_hash)).is_ok());
         if let Some(status) = &mut remediation.status {
             status.state = Some(RemediationState::Succeeded);
         }
-        let said = check(&remediation, None).unwrap_err().to_string();
+        let said = check(&remediation, Decision::Approve, None).unwrap_err().to_string();
         assert_eq!(said, "orders-add-index waits for no decision: it is Succeeded");
     }
 

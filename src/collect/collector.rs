@@ -11,9 +11,11 @@ use super::backoff::{Backoff, chance};
 use super::reset;
 use super::session::{Look, Session};
 use crate::api::CustomMetric;
-use crate::database::postgresql::statements::{StatementFigures, StatementHistory};
+use crate::database::postgresql::statements::StatementHistory;
 use crate::database::postgresql::{DatabaseError, Endpoint, observe};
-use crate::measure::{ABSENT, BUILT_IN, Identity, Interval, Observation, Role, Round, TargetKey, Unavailable};
+use crate::measure::{
+    ABSENT, BUILT_IN, Identity, Interval, Observation, Role, Round, StatementFigures, TargetKey, Unavailable,
+};
 
 /// How long work over the kept connection may hold the rounds up.
 const WORK_LIMIT: Duration = Duration::from_secs(30);

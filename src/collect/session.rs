@@ -9,9 +9,10 @@ use crate::api::CustomMetric;
 use crate::database::postgresql::custom::{self, CustomError};
 use crate::database::postgresql::error::printable;
 use crate::database::postgresql::keyword::touches_rows;
+use crate::database::postgresql::quote::shown;
 use crate::database::postgresql::statement_reader::{self, StatementsError, monitor_hint};
 use crate::database::postgresql::statements::{Snapshot, StatementHistory};
-use crate::database::postgresql::{DatabaseError, Endpoint, connect, observe, quote_identifier};
+use crate::database::postgresql::{DatabaseError, Endpoint, connect, observe};
 use crate::measure::{Identity, Observation, Role, Storage, Unavailable};
 
 /// How long a polite end of the connection may take.
@@ -227,7 +228,7 @@ impl Session {
             Err(error) => {
                 let reason = match &error {
                     DatabaseError::Permission(message) => {
-                        let role = printable(&quote_identifier(&self.username));
+                        let role = printable(&shown(&self.username));
                         format!("{message}: run GRANT pg_monitor TO {role} as a superuser")
                     }
                     error => error.to_string(),

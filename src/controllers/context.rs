@@ -9,10 +9,9 @@ use kube::Client;
 use kube::runtime::events::{Event, EventType, Recorder};
 use kube::{Resource, ResourceExt};
 
+use crate::controllers::stores::Stores;
 use crate::engine;
-use crate::operator::arguments::Arguments;
-use crate::operator::stores::Stores;
-use crate::operator::telemetry::Telemetry;
+use crate::telemetry::Telemetry;
 
 /// Longest that one call to the API server may take: the client retries by itself and could block for minutes.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
@@ -79,6 +78,17 @@ pub async fn call<T>(step: &'static str, request: impl Future<Output = kube::Res
     }
 }
 
+/// What the operator was told at its start.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Its own namespace, with the budget ledger.
+    pub namespace: String,
+    /// User name of its own service account: never an approver.
+    pub user: String,
+    /// Image of the Jobs that run a fix.
+    pub image: String,
+}
+
 /// What every controller shares.
 pub struct Context {
     /// The client, with the operator's own rights.
@@ -87,8 +97,8 @@ pub struct Context {
     pub stores: Stores,
     /// The engine.
     pub engine: engine::Handle,
-    /// Command line.
-    pub arguments: Arguments,
+    /// What the operator was told at its start.
+    pub settings: Settings,
     /// Publishes Events.
     pub recorder: Recorder,
     /// Counts what happens.

@@ -5,21 +5,22 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use kube::api::{ObjectMeta, PostParams};
+use futures::{FutureExt, StreamExt};
 use kube::Api;
+use kube::api::{ObjectMeta, PostParams};
 use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 
 use super::{Context, Error, call, status};
 use crate::api::conditions::{self, Said, reasons, types};
-use crate::api::{
-    Anomaly, AnomalySpec, AnomalyState, AnomalyStatus, Band, LocalReference, ObjectReference, Observed,
-};
+use crate::api::{Anomaly, AnomalySpec, AnomalyState, AnomalyStatus, Band, LocalReference, ObjectReference, Observed};
 use crate::detect::{ChangeKind, Verdict};
 use crate::engine::IncidentChange;
 
 const MANAGER: &str = "dbmedic.io/incident";
 const RETRY: Duration = Duration::from_secs(1);
+/// Anomalies that are created at once: one round can open many.
+const CREATED_AT_ONCE: usize = 8;
 
 /// What an Anomaly has to say now.
 struct Wanted {
@@ -37,14 +38,11 @@ pub async fn run(context: Arc<Context>, mut changes: mpsc::UnboundedReceiver<Inc
     loop {
         let next = if wanted.is_empty() {
             changes.recv().await
+        } else if let Ok(change) = tokio::time::timeout(RETRY, changes.recv()).await {
+            change
         } else {
-            match tokio::time::timeout(RETRY, changes.recv()).await {
-                Ok(change) => change,
-                Err(_) => {
-                    write_all(&context, &mut wanted).await;
-                    continue;
-                }
-            }
+            write_all(&context, &mut wanted).await;
+            continue;
         };
         let Some(change) = next else { return };
         want(&mut wanted, change);
@@ -73,11 +71,33 @@ fn want(wanted: &mut BTreeMap<(String, String), Wanted>, change: IncidentChange)
     }
 }
 
+/// Creates every new Anomaly first, several at once, and tells the rest afterwards: what a person waits for is that
+/// the object is there.
 async fn write_all(context: &Context, wanted: &mut BTreeMap<(String, String), Wanted>) {
+    let mut new = Vec::new();
+    for ((namespace, name), wanted) in wanted.iter().filter(|(_, wanted)| !wanted.created) {
+        let (namespace, name, change) = (namespace.clone(), name.clone(), wanted.change.clone());
+        new.push(create(context, namespace, name, change, wanted.opened).boxed());
+    }
+    let created: Vec<_> = futures::stream::iter(new).buffer_unordered(CREATED_AT_ONCE).collect().await;
+    let mut fresh = BTreeMap::new();
+    for (namespace, name, outcome) in created {
+        match outcome {
+            Ok(anomaly) => {
+                let key = (namespace, name);
+                if let Some(wanted) = wanted.get_mut(&key) {
+                    wanted.created = true;
+                }
+                drop(anomaly.map(|anomaly| fresh.insert(key, anomaly)));
+            }
+            Err(error) => tracing::warn!(namespace, anomaly = name, %error, "Anomaly not written; trying again"),
+        }
+    }
     let mut written = Vec::new();
-    for ((namespace, name), wanted) in wanted.iter_mut() {
-        match write(context, namespace, name, wanted).await {
-            Ok(()) => written.push((namespace.clone(), name.clone())),
+    for (key, wanted) in wanted.iter().filter(|(_, wanted)| wanted.created) {
+        let (namespace, name) = key;
+        match tell(context, namespace, name, wanted, fresh.remove(key)).await {
+            Ok(()) => written.push(key.clone()),
             Err(error) => tracing::warn!(namespace, anomaly = name, %error, "Anomaly not written; trying again"),
         }
     }
@@ -86,25 +106,45 @@ async fn write_all(context: &Context, wanted: &mut BTreeMap<(String, String), Wa
     }
 }
 
-async fn write(context: &Context, namespace: &str, name: &str, wanted: &mut Wanted) -> Result<(), Error> {
-    let api: Api<Anomaly> = Api::namespaced(context.client.clone(), namespace);
-    if !wanted.created {
-        match call("create the Anomaly", api.create(&PostParams::default(), &anomaly(name, &wanted.change))).await {
-            Ok(_) => {
-                if let Some(opened) = wanted.opened {
-                    context.telemetry.anomaly_created(opened.elapsed());
-                }
+/// Creates the object; `None` when it is there already.
+async fn create(
+    context: &Context,
+    namespace: String,
+    name: String,
+    change: IncidentChange,
+    opened: Option<Instant>,
+) -> (String, String, Result<Option<Anomaly>, Error>) {
+    let api: Api<Anomaly> = Api::namespaced(context.client.clone(), &namespace);
+    let outcome = match call("create the Anomaly", api.create(&PostParams::default(), &anomaly(&name, &change))).await {
+        Ok(anomaly) => {
+            if let Some(opened) = opened {
+                context.telemetry.anomaly_created(opened.elapsed());
             }
-            // The name is derived from rule, database and onset: it is the same incident.
-            Err(error) if error.is_conflict() => {}
-            Err(error) => return Err(error),
+            Ok(Some(anomaly))
         }
-        wanted.created = true;
-    }
-    let stored = match call("read the Anomaly", api.get_opt(name)).await? {
+        // The name is derived from rule, database and onset: it is the same incident.
+        Err(error) if error.is_conflict() => Ok(None),
+        Err(error) => Err(error),
+    };
+    (namespace, name, outcome)
+}
+
+/// Writes the state of an object that exists. `fresh`: the object as it was created just now.
+async fn tell(
+    context: &Context,
+    namespace: &str,
+    name: &str,
+    wanted: &Wanted,
+    fresh: Option<Anomaly>,
+) -> Result<(), Error> {
+    let api: Api<Anomaly> = Api::namespaced(context.client.clone(), namespace);
+    let stored = match fresh {
         Some(anomaly) => anomaly,
-        // A person deleted it: the incident is not made again.
-        None => return Ok(()),
+        None => match call("read the Anomaly", api.get_opt(name)).await? {
+            Some(anomaly) => anomaly,
+            // A person deleted it: the incident is not made again.
+            None => return Ok(()),
+        },
     };
     let before = stored.status.clone().unwrap_or_default();
     if before.state == Some(wanted.state) {
@@ -114,7 +154,12 @@ async fn write(context: &Context, namespace: &str, name: &str, wanted: &mut Want
     let stored = status::apply(&api, name, MANAGER, None, &status).await?;
     match wanted.state {
         AnomalyState::Open if before.state.is_none() => {
-            let note = format!("{} of {} is {}", stored.spec.metric, stored.spec.pod, deviation(wanted.change.change.verdict.as_ref()));
+            let note = format!(
+                "{} of {} is {}",
+                stored.spec.metric,
+                stored.spec.pod,
+                deviation(wanted.change.change.verdict.as_ref())
+            );
             context.event(&stored, true, "AnomalyOpened", "Detect", note).await;
         }
         AnomalyState::Resolved => {
@@ -196,7 +241,9 @@ fn observed(verdict: &Verdict) -> Observed {
 fn deviation(verdict: Option<&Verdict>) -> String {
     let Some(verdict) = verdict else { return String::new() };
     match (verdict.sigmas, verdict.upper, verdict.lower) {
-        (Some(sigmas), _, _) if sigmas.abs() >= 1000.0 => format!("{}1000+ sigma", if sigmas < 0.0 { "-" } else { "+" }),
+        (Some(sigmas), _, _) if sigmas.abs() >= 1000.0 => {
+            format!("{}1000+ sigma", if sigmas < 0.0 { "-" } else { "+" })
+        }
         (Some(sigmas), _, _) => format!("{sigmas:+.1} sigma"),
         (None, Some(upper), _) if verdict.value > upper => format!("{:.4} above {upper:.4}", verdict.value),
         (None, _, Some(lower)) => format!("{:.4} below {lower:.4}", verdict.value),

@@ -9,7 +9,9 @@ mod context;
 pub mod incidents;
 pub mod remediation;
 pub mod remediation_policy;
+pub mod routes;
 pub mod safeguards;
 mod status;
+pub mod stores;
 
-pub use context::{Backoff, Context, Error, Looks, call};
+pub use context::{Backoff, Context, Error, Looks, Settings, call};

@@ -20,17 +20,15 @@ const LEDGER_FIELD: &str = "take a slot of the budget";
 /// # Errors
 /// [`Error`] when the API server cannot be asked: then nothing may be fixed either.
 pub async fn gate(client: &Client) -> Result<Result<(), String>, Error> {
-    let expected = gate::expected().map_err(|error| Error::Content { step: "read the approval gate", reason: error.to_string() })?;
+    let expected = gate::expected()
+        .map_err(|error| Error::Content { step: "read the approval gate", reason: error.to_string() })?;
     for gate::Expected { kind, name, spec } in expected {
-        let found = match kind.as_str() {
-            "ValidatingAdmissionPolicy" => {
-                let api: Api<ValidatingAdmissionPolicy> = Api::all(client.clone());
-                json(call("read the approval gate", api.get_opt(&name)).await?)
-            }
-            _ => {
-                let api: Api<ValidatingAdmissionPolicyBinding> = Api::all(client.clone());
-                json(call("read the approval gate", api.get_opt(&name)).await?)
-            }
+        let found = if kind.as_str() == "ValidatingAdmissionPolicy" {
+            let api: Api<ValidatingAdmissionPolicy> = Api::all(client.clone());
+            json(call("read the approval gate", api.get_opt(&name)).await?)
+        } else {
+            let api: Api<ValidatingAdmissionPolicyBinding> = Api::all(client.clone());
+            json(call("read the approval gate", api.get_opt(&name)).await?)
         };
         let Some(found) = found else {
             return Ok(Err(format!("{kind} {name} is not installed; apply config/gate")));
@@ -84,7 +82,14 @@ pub async fn ledger(client: &Client, namespace: &str) -> Result<Option<Ledger>, 
 ///
 /// # Errors
 /// [`Error`] when the API server refuses or cannot be told.
-pub async fn reserve(client: &Client, namespace: &str, ledger: Ledger, uid: &str, policy: &str, now_ms: i64) -> Result<(), Error> {
+pub async fn reserve(
+    client: &Client,
+    namespace: &str,
+    ledger: Ledger,
+    uid: &str,
+    policy: &str,
+    now_ms: i64,
+) -> Result<(), Error> {
     let mut object = ledger.object;
     let entry = serde_json::to_string(&Entry { policy: policy.to_owned(), at: now_ms })
         .map_err(|error| Error::Content { step: LEDGER_FIELD, reason: error.to_string() })?;

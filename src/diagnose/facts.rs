@@ -1,7 +1,6 @@
-//! Facts for `when`: names with values that a policy's conditions read as `facts.NAME`.
+//! Facts for `when`: names with truth values that a policy's conditions read as `facts.NAME`.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 use crate::api::Evidence;
 
@@ -20,54 +19,39 @@ pub const DUPLICATE_INDEX: &str = "duplicate_index";
 /// A statement that grew compares in a way that no plain index serves.
 pub const INEFFICIENT_PATTERN: &str = "inefficient_pattern";
 
-/// Value of a fact.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum FactValue {
-    /// Yes or no.
-    Bool(bool),
-    /// A figure; its unit is part of the fact's name.
-    Number(f64),
-}
+/// Every name that `when` may use. Any other is an error of the policy, never silently false.
+pub const KNOWN: &[&str] =
+    &[DUPLICATE_INDEX, INEFFICIENT_PATTERN, INVALID_INDEX, MISSING_INDEX, NO_FIX_AVAILABLE, SAFE, SINGLE_QUERY_CAUSE];
 
-impl fmt::Display for FactValue {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Bool(value) => write!(formatter, "{value}"),
-            Self::Number(value) => write!(formatter, "{value}"),
-        }
-    }
-}
-
-/// Facts by name. A fact that is not there was not looked at: it is neither true nor false.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Facts(pub BTreeMap<String, FactValue>);
+/// Facts by name. One that is not there was not established: a condition reads it as false.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Facts(pub BTreeMap<String, bool>);
 
 impl Facts {
-    /// Sets a yes-or-no fact.
+    /// Sets a fact.
     pub fn set(&mut self, name: &str, value: bool) {
-        self.0.insert(name.to_owned(), FactValue::Bool(value));
+        self.0.insert(name.to_owned(), value);
     }
 
-    /// Whether a yes-or-no fact is known to be true.
+    /// Whether a fact was established and is true.
     pub fn is_true(&self, name: &str) -> bool {
-        self.0.get(name) == Some(&FactValue::Bool(true))
+        self.0.get(name).copied().unwrap_or(false)
     }
 
-    /// As stored on an Anomaly: one entry a fact, the value as text.
+    /// As stored on an Anomaly: one entry a fact.
     pub fn to_evidence(&self) -> Vec<Evidence> {
         self.0.iter().map(|(name, value)| Evidence { name: name.clone(), value: value.to_string() }).collect()
     }
 
-    /// Reads what [`Facts::to_evidence`] wrote; entries that are neither a truth value nor a number are left out.
+    /// Reads what [`Facts::to_evidence`] wrote; entries that are no truth value are left out.
     pub fn from_evidence(evidence: &[Evidence]) -> Self {
-        let read = |entry: &Evidence| {
-            let value = match entry.value.parse() {
-                Ok(value) => FactValue::Bool(value),
-                Err(_) => FactValue::Number(entry.value.parse().ok()?),
-            };
-            Some((entry.name.clone(), value))
-        };
-        Self(evidence.iter().filter_map(read).collect())
+        Self(evidence.iter().filter_map(|entry| Some((entry.name.clone(), entry.value.parse().ok()?))).collect())
+    }
+}
+
+impl<const N: usize> From<[(&str, bool); N]> for Facts {
+    fn from(facts: [(&str, bool); N]) -> Self {
+        Self(facts.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
     }
 }
 
@@ -77,10 +61,7 @@ mod tests {
 
     #[test]
     fn facts_come_back_as_they_were_stored() {
-        let mut facts = Facts::default();
-        facts.set(SAFE, true);
-        facts.set(MISSING_INDEX, false);
-        facts.0.insert("share".into(), FactValue::Number(0.25));
+        let facts = Facts::from([(SAFE, true), (MISSING_INDEX, false)]);
         assert_eq!(Facts::from_evidence(&facts.to_evidence()), facts);
         assert!(facts.is_true(SAFE) && !facts.is_true(MISSING_INDEX) && !facts.is_true("unheard_of"));
     }

@@ -3,7 +3,7 @@
 use super::explain::ExplainNode;
 
 /// How much time a statement takes now and took before, from cumulative counters.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct StatementGrowth {
     /// `queryid` of `pg_stat_statements`.
     pub query_id: i64,

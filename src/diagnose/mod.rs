@@ -16,7 +16,7 @@ pub mod text;
 
 use crate::api::{Evidence, RootCause, RootCauseKind, StatementEvidence};
 
-pub use facts::{FactValue, Facts};
+pub use facts::Facts;
 pub use looked::{Looked, LookedStatement, StatementGrowth};
 
 use advise::{Advice, Verdict, advise, plan_node};

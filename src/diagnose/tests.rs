@@ -122,7 +122,7 @@ fn an_index_that_would_not_help_is_refused_with_the_reason() {
         ("rows written", |seen| seen.tables[0].rows_written = 20_000_000),
         ("exists and is not used", |seen| seen.tables[0].indexes.push(index("known", &["customer_id", "status"]))),
         ("33 % of the rows", |seen| {
-            seen.statements = vec![statement("select * from orders where status = $1", 100_000.0)]
+            seen.statements = vec![statement("select * from orders where status = $1", 100_000.0)];
         }),
         ("no condition", |seen| seen.statements = vec![statement("select * from orders where status <> $1", 9.0)]),
         ("not visible", |seen| {

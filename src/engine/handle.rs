@@ -62,6 +62,7 @@ pub(super) enum Command {
     SetTargets(BaselineKey, Vec<TargetSettings>),
     SetRule(Box<RuleSettings>),
     RemoveRule { namespace: String, name: String },
+    EndIncident { target: TargetKey, rule: String },
     Samples { target: TargetKey, metric: String, since: i64, reply: oneshot::Sender<Vec<(i64, f32)>> },
 }
 
@@ -89,6 +90,11 @@ impl Handle {
     /// Forgets a rule.
     pub async fn remove_rule(&self, namespace: &str, name: &str) {
         self.send(Command::RemoveRule { namespace: namespace.to_owned(), name: name.to_owned() }).await;
+    }
+
+    /// Forgets an incident that is over for another reason than its metric: rule, Baseline or pod are gone or others.
+    pub async fn end_incident(&self, target: &TargetKey, rule: &str) {
+        self.send(Command::EndIncident { target: target.clone(), rule: rule.to_owned() }).await;
     }
 
     /// Samples of a metric at and after `since` (milliseconds since the Unix epoch), oldest first, absent ones left out.

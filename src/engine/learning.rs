@@ -6,6 +6,7 @@ use super::settings::TargetSettings;
 use crate::detect::{MetricDescriptor, MetricSet};
 use crate::history::Store;
 use crate::learn::{self, Options, Profile};
+use crate::measure::TargetKey;
 
 const DAY_MS: i64 = 86_400_000;
 
@@ -28,6 +29,7 @@ pub(super) struct Lessons {
 /// `now` is in milliseconds since the Unix epoch. With `anew`, stored profiles are not used.
 pub(super) async fn learn_target(
     store: Store,
+    key: TargetKey,
     settings: TargetSettings,
     target: usize,
     incarnation: u64,
@@ -38,9 +40,9 @@ pub(super) async fn learn_target(
     let metrics = MetricSet::new(&settings.custom);
     let mut lessons = Vec::with_capacity(metrics.len());
     for (metric, meaning) in metrics.iter().enumerate() {
-        let lesson = match stored(&store, &settings, meaning, metric, now, anew).await {
+        let lesson = match stored(&store, &key, &settings, meaning, metric, now, anew).await {
             Some(lesson) => Some(lesson),
-            None => learnt(&store, &settings, meaning, metric, now).await,
+            None => learnt(&store, &key, &settings, meaning, metric, now).await,
         };
         lessons.extend(lesson);
     }
@@ -48,23 +50,38 @@ pub(super) async fn learn_target(
     let _ = done.send(Lessons { target, incarnation, lessons }).await;
 }
 
-async fn stored(store: &Store, settings: &TargetSettings, meaning: &MetricDescriptor, metric: usize, now: i64, anew: bool) -> Option<Lesson> {
+async fn stored(
+    store: &Store,
+    key: &TargetKey,
+    settings: &TargetSettings,
+    meaning: &MetricDescriptor,
+    metric: usize,
+    now: i64,
+    anew: bool,
+) -> Option<Lesson> {
     if anew {
         return None;
     }
-    let (at, blob) = store.load_profile(&settings.key, &meaning.name).await.ok()??;
+    let (at, blob) = store.load_profile(key, &meaning.name).await.ok()??;
     let young = now - at < i64::try_from(settings.learning.refresh_every().as_millis()).unwrap_or(i64::MAX);
     let profile = Profile::decode(&blob).ok()?;
     // An unready profile is learnt again: history may have been imported since.
     (young && profile.ready).then_some(Lesson { metric, at, profile })
 }
 
-async fn learnt(store: &Store, settings: &TargetSettings, meaning: &MetricDescriptor, metric: usize, now: i64) -> Option<Lesson> {
+async fn learnt(
+    store: &Store,
+    key: &TargetKey,
+    settings: &TargetSettings,
+    meaning: &MetricDescriptor,
+    metric: usize,
+    now: i64,
+) -> Option<Lesson> {
     let from = now - i64::from(settings.learning.window_days) * DAY_MS;
-    let samples = match store.read(&settings.key, &meaning.name, from, now).await {
+    let samples = match store.read(key, &meaning.name, from, now).await {
         Ok(samples) => samples,
         Err(error) => {
-            tracing::warn!(target = %settings.key, metric = meaning.name, %error, "history cannot be read; nothing learnt");
+            tracing::warn!(target = %key, metric = meaning.name, %error, "history cannot be read; nothing learnt");
             return None;
         }
     };
@@ -78,8 +95,8 @@ async fn learnt(store: &Store, settings: &TargetSettings, meaning: &MetricDescri
         now,
     };
     let profile = tokio::task::spawn_blocking(move || learn::learn(&samples, &options)).await.ok()??;
-    if let Err(error) = store.save_profile(&settings.key, &meaning.name, now, &profile.encode()).await {
-        tracing::debug!(target = %settings.key, metric = meaning.name, %error, "profile not stored; it is learnt again at the next start");
+    if let Err(error) = store.save_profile(key, &meaning.name, now, &profile.encode()).await {
+        tracing::debug!(target = %key, metric = meaning.name, %error, "profile not stored; it is learnt again at the next start");
     }
     Some(Lesson { metric, at: now, profile })
 }

@@ -11,5 +11,5 @@ mod settings;
 mod task;
 
 pub use handle::{Connection, Handle, Learnt, TargetView};
-pub use settings::{BaselineKey, IncidentChange, Learning, OpenIncident, RuleSettings, TargetSettings};
+pub use settings::{BaselineKey, IncidentChange, Learning, Noticed, OpenIncident, RuleSettings, TargetSettings};
 pub use task::start;

@@ -85,6 +85,8 @@ pub struct OpenIncident {
     pub pod: String,
     /// Its first breaching sample, milliseconds since the Unix epoch.
     pub onset: i64,
+    /// Open, or clearing: it goes on where the object says it is, else nobody would write that it breaches again.
+    pub phase: detect::Phase,
 }
 
 /// A change of an incident, with everything that its Anomaly says.
@@ -102,4 +104,18 @@ pub struct IncidentChange {
     pub change: detect::Change,
     /// When the round was received: the origin of the latency from sample to Anomaly.
     pub received: std::time::Instant,
+}
+
+/// What the engine noticed.
+#[derive(Clone, Debug)]
+pub enum Noticed {
+    /// A database answers, is gone, changed its role, or was learnt anew.
+    Target(TargetKey),
+    /// The state of an incident changed.
+    Incident {
+        /// The database.
+        target: TargetKey,
+        /// Name of the rule.
+        rule: String,
+    },
 }

@@ -10,15 +10,15 @@ use tokio_util::sync::CancellationToken;
 
 use super::handle::{Command, Connection, Handle, Learnt, TargetView, Views};
 use super::learning::{self, Lessons};
-use super::recorder::{Entry, Recorder};
+use super::recorder::{Entry, Recorder, Series};
+use super::settings::Noticed;
 use super::settings::{BaselineKey, IncidentChange, RuleSettings, TargetSettings};
 use crate::api::IncidentState;
 use crate::collect::{self, CollectorConfig, Report};
 use crate::detect::{ChangeKind, MetricSet, Phase, Shard, TargetRule};
-use crate::history::{Store, TargetSeries};
-use crate::measure::{Cadence, Round, TargetKey};
-use crate::operator::Noticed;
-use crate::operator::telemetry::Telemetry;
+use crate::history::Store;
+use crate::measure::{Cadence, Role, Round, TargetKey};
+use crate::telemetry::Telemetry;
 
 /// Rounds kept in memory per target: what a verification looks back on.
 const RECENT_ROUNDS: usize = 720;
@@ -32,7 +32,8 @@ struct Target {
     incarnation: u64,
     metrics: Arc<MetricSet>,
     cancel: CancellationToken,
-    series: Option<Arc<TargetSeries>>,
+    series: Arc<Series>,
+    role: Role,
     recent: VecDeque<(i64, Vec<f32>)>,
     learnt_at: i64,
     ready: bool,
@@ -52,8 +53,9 @@ struct Task {
     by_key: HashMap<TargetKey, usize>,
     rules: HashMap<(String, String), Rule>,
     by_id: HashMap<u64, Arc<RuleSettings>>,
-    /// Onsets of open incidents: they outlive a collector that is started anew, and begin with what the API has open.
-    open: HashMap<(TargetKey, u64), i64>,
+    /// Onsets and phases of open incidents: they outlive a collector that is started anew, and begin with what the API
+    /// has open.
+    open: HashMap<(TargetKey, u64), (i64, Phase)>,
     next_rule: u64,
     next_incarnation: u64,
     changes: Vec<crate::detect::Change>,
@@ -137,18 +139,19 @@ impl Task {
                 biased;
                 () = cancel.cancelled() => break,
                 Some((target, report)) = reports.recv() => self.report(target, report),
-                Some(command) = commands.recv() => self.command(command).await,
+                Some(command) = commands.recv() => self.command(command),
                 Some(lessons) = lessons.recv() => self.learnt(lessons),
-                _ = housekeeping.tick() => self.housekeeping().await,
+                _ = housekeeping.tick() => self.housekeeping(),
             }
         }
     }
 
-    async fn command(&mut self, command: Command) {
+    fn command(&mut self, command: Command) {
         match command {
-            Command::SetTargets(baseline, targets) => self.set_targets(&baseline, targets).await,
+            Command::SetTargets(baseline, targets) => self.set_targets(&baseline, targets),
             Command::SetRule(rule) => self.set_rule(*rule),
             Command::RemoveRule { namespace, name } => self.remove_rule(namespace, name),
+            Command::EndIncident { target, rule } => self.end_incident(&target, rule),
             Command::Samples { target, metric, since, reply } => {
                 // The asker may have given up meanwhile.
                 let _ = reply.send(self.samples(&target, &metric, since));
@@ -156,7 +159,7 @@ impl Task {
         }
     }
 
-    async fn set_targets(&mut self, baseline: &BaselineKey, wanted: Vec<TargetSettings>) {
+    fn set_targets(&mut self, baseline: &BaselineKey, wanted: Vec<TargetSettings>) {
         let of_baseline = |key: &TargetKey| key.namespace == baseline.namespace && key.baseline == baseline.name;
         let gone: Vec<TargetKey> = self
             .by_key
@@ -173,11 +176,11 @@ impl Task {
                 continue;
             }
             self.remove_target(&settings.key.clone());
-            self.add_target(settings).await;
+            self.add_target(settings);
         }
     }
 
-    async fn add_target(&mut self, settings: TargetSettings) {
+    fn add_target(&mut self, settings: TargetSettings) {
         let metrics = Arc::new(MetricSet::new(&settings.custom));
         let index = self.shard.add_target(metrics.len());
         let cancel = self.cancel.child_token();
@@ -193,14 +196,7 @@ impl Task {
             self.reports.clone(),
             cancel.clone(),
         );
-        let names: Vec<String> = metrics.iter().map(|metric| metric.name.clone()).collect();
-        let series = match self.store.target(&settings.key, &names).await {
-            Ok(series) => Some(Arc::new(series)),
-            Err(error) => {
-                tracing::warn!(target = %settings.key, %error, "no history is kept for now");
-                None
-            }
-        };
+        let series = Arc::new(series_of(&settings.key, Role::Primary, &metrics));
         self.views.write().unwrap_or_else(PoisonError::into_inner).insert(
             settings.key.clone(),
             TargetView {
@@ -222,6 +218,7 @@ impl Task {
             metrics,
             cancel,
             series,
+            role: Role::Primary,
             recent: VecDeque::with_capacity(64),
             learnt_at: 0,
             ready: false,
@@ -262,7 +259,7 @@ impl Task {
                         baseline: settings.baseline.clone(),
                         pod: open.pod.clone(),
                     };
-                    self.open.insert((target, self.next_rule), open.onset);
+                    self.open.insert((target, self.next_rule), (open.onset, open.phase));
                 }
                 self.next_rule
             }
@@ -282,6 +279,18 @@ impl Task {
             self.by_id.remove(&rule.id);
             self.open.retain(|(_, id), _| *id != rule.id);
             self.attach_all();
+        }
+    }
+
+    /// Forgets an incident that is over for another reason than its metric.
+    fn end_incident(&mut self, key: &TargetKey, rule: String) {
+        let Some(id) = self.rules.get(&(key.namespace.clone(), rule)).map(|rule| rule.id) else { return };
+        if self.open.remove(&(key.clone(), id)).is_none() {
+            return;
+        }
+        if let Some(index) = self.by_key.get(key).copied() {
+            self.shard.set_rules(index, Vec::new());
+            self.attach_rules(index);
         }
     }
 
@@ -315,8 +324,8 @@ impl Task {
             if known.contains(id) && !edited.contains(id) {
                 continue;
             }
-            if let Some(onset) = self.open.get(&(key.clone(), *id))
-                && self.shard.restore(index, *id, *onset, Phase::Open)
+            if let Some((onset, phase)) = self.open.get(&(key.clone(), *id))
+                && self.shard.restore(index, *id, *onset, *phase)
             {
                 tracing::info!(target = %key, rule = settings.name, "an open incident goes on");
             }
@@ -331,6 +340,7 @@ impl Task {
             Report::Round { round, received, .. } => self.round(index, round, received),
             Report::Connected { identity, .. } => {
                 tracing::info!(target = %key, version = identity.version, role = ?identity.role, "connected");
+                self.take_role(index, identity.role);
                 self.update_view(&key, |view| view.connection = Connection::Connected(identity));
             }
             Report::Failed(error) => {
@@ -344,8 +354,28 @@ impl Task {
                 }
                 self.update_view(&key, |view| view.unavailable = unavailable);
             }
-            Report::Reset(reason) => tracing::info!(target = %key, reason, "counters begin anew; no rate over this interval"),
+            Report::Reset(reason) => {
+                tracing::info!(target = %key, reason, "counters begin anew; no rate over this interval");
+            }
         }
+    }
+
+    /// What is normal for a primary is not for a replica: each role has a history and profiles of its own.
+    fn take_role(&mut self, index: usize, role: Role) {
+        let Some(target) = self.targets[index].as_mut().filter(|target| target.role != role) else { return };
+        tracing::info!(target = %target.settings.key, ?role, "another role: judged by what was learnt of this one");
+        target.role = role;
+        target.series = Arc::new(series_of(&target.settings.key, role, &target.metrics));
+        target.ready = false;
+        target.learning = false;
+        self.next_incarnation += 1;
+        target.incarnation = self.next_incarnation;
+        for metric in 0..target.metrics.len() {
+            self.shard.set_profile(index, metric, None);
+        }
+        let key = target.settings.key.clone();
+        self.update_view(&key, |view| view.learnt.clear());
+        self.learn(index, false);
     }
 
     fn round(&mut self, index: usize, round: Round, received: Instant) {
@@ -364,16 +394,23 @@ impl Task {
                 "incident"
             );
             match change.kind {
-                ChangeKind::Opened => {
-                    self.open.insert((target.settings.key.clone(), change.rule), change.onset);
+                ChangeKind::Opened | ChangeKind::Reopened => {
+                    self.open.insert((target.settings.key.clone(), change.rule), (change.onset, Phase::Open));
+                }
+                ChangeKind::Clearing => {
+                    self.open.insert((target.settings.key.clone(), change.rule), (change.onset, Phase::Clearing));
                 }
                 ChangeKind::Resolved => {
                     self.open.remove(&(target.settings.key.clone(), change.rule));
                 }
                 _ => {}
             }
-            let _ = self.noticed.send(Noticed::Incident { target: target.settings.key.clone(), rule: rule.name.clone() });
-            if matches!(change.kind, ChangeKind::Opened | ChangeKind::Clearing | ChangeKind::Reopened | ChangeKind::Resolved) {
+            let _ =
+                self.noticed.send(Noticed::Incident { target: target.settings.key.clone(), rule: rule.name.clone() });
+            if matches!(
+                change.kind,
+                ChangeKind::Opened | ChangeKind::Clearing | ChangeKind::Reopened | ChangeKind::Resolved
+            ) {
                 let _ = self.incidents.send(IncidentChange {
                     target: target.settings.key.clone(),
                     rule: rule.clone(),
@@ -387,10 +424,12 @@ impl Task {
         if target.recent.len() == RECENT_ROUNDS {
             target.recent.pop_front();
         }
-        if let Some(series) = &target.series
-            && !self.recorder.record(Entry { series: series.clone(), at: round.at, values: round.values.clone() })
-        {
-            self.telemetry.round_dropped();
+        // While there is no connection every value is absent: nothing to keep.
+        if round.values.iter().any(|value| !value.is_nan()) {
+            let entry = Entry::Round { series: target.series.clone(), at: round.at, values: round.values.clone() };
+            if !self.recorder.record(entry) {
+                self.telemetry.round_dropped();
+            }
         }
         target.recent.push_back((round.at, round.values));
         if changed {
@@ -399,7 +438,9 @@ impl Task {
     }
 
     fn samples(&self, key: &TargetKey, metric: &str, since: i64) -> Vec<(i64, f32)> {
-        let Some(target) = self.by_key.get(key).and_then(|index| self.targets[*index].as_ref()) else { return Vec::new() };
+        let Some(target) = self.by_key.get(key).and_then(|index| self.targets[*index].as_ref()) else {
+            return Vec::new();
+        };
         let Some(metric) = target.metrics.index(metric) else { return Vec::new() };
         target
             .recent
@@ -416,6 +457,7 @@ impl Task {
         }
         tokio::spawn(learning::learn_target(
             self.store.clone(),
+            target.series.key.clone(),
             target.settings.clone(),
             index,
             target.incarnation,
@@ -431,7 +473,12 @@ impl Task {
             return;
         }
         target.learning = false;
-        target.learnt_at = lessons.lessons.iter().map(|lesson| lesson.at).min().unwrap_or_else(|| jiff::Timestamp::now().as_millisecond());
+        target.learnt_at = lessons
+            .lessons
+            .iter()
+            .map(|lesson| lesson.at)
+            .min()
+            .unwrap_or_else(|| jiff::Timestamp::now().as_millisecond());
         target.ready = lessons.lessons.iter().any(|lesson| lesson.profile.ready);
         let learnt = lessons
             .lessons
@@ -442,7 +489,7 @@ impl Task {
                     metric: meaning.name.clone(),
                     unit: meaning.unit.clone(),
                     at: lesson.at,
-                    statistics: lesson.profile.statistics.clone(),
+                    statistics: lesson.profile.statistics,
                     days: lesson.profile.days,
                     confidence: lesson.profile.confidence,
                     ready: lesson.profile.ready,
@@ -451,13 +498,17 @@ impl Task {
             .collect();
         let key = target.settings.key.clone();
         for lesson in &lessons.lessons {
+            // After the loss of the history the profile that is there is better than none for a week.
+            if !lesson.profile.ready && self.shard.is_ready(lessons.target, lesson.metric) {
+                continue;
+            }
             self.shard.set_profile(lessons.target, lesson.metric, Some(&lesson.profile));
         }
         tracing::info!(target = %key, metrics = lessons.lessons.len(), "learnt what is normal");
         self.update_view(&key, |view| view.learnt = learnt);
     }
 
-    async fn housekeeping(&mut self) {
+    fn housekeeping(&mut self) {
         let now = jiff::Timestamp::now().as_millisecond();
         for index in 0..self.targets.len() {
             let Some(target) = &self.targets[index] else { continue };
@@ -467,17 +518,13 @@ impl Task {
                 self.learn(index, true);
             }
         }
-        let windows: Vec<(TargetKey, u32)> = self
+        let windows = self
             .targets
             .iter()
             .flatten()
-            .map(|target| (target.settings.key.clone(), target.settings.learning.window_days))
+            .map(|target| (target.series.key.clone(), target.settings.learning.window_days))
             .collect();
-        for (key, window_days) in windows {
-            if let Err(error) = self.store.retain(&key, now, window_days).await {
-                tracing::debug!(target = %key, %error, "old history was not removed");
-            }
-        }
+        self.recorder.record(Entry::Retain { windows, now });
     }
 
     fn publish_incidents(&self, index: usize) {
@@ -491,8 +538,12 @@ impl Task {
             }
         }
         if view.incidents.len() > self.shard.states(index).count() {
-            let names: Vec<&str> =
-                self.shard.states(index).filter_map(|(id, _)| self.by_id.get(&id)).map(|rule| rule.name.as_str()).collect();
+            let names: Vec<&str> = self
+                .shard
+                .states(index)
+                .filter_map(|(id, _)| self.by_id.get(&id))
+                .map(|rule| rule.name.as_str())
+                .collect();
             view.incidents.retain(|name, _: &mut IncidentState| names.contains(&name.as_str()));
         }
     }
@@ -502,6 +553,18 @@ impl Task {
             update(view);
         }
         let _ = self.noticed.send(Noticed::Target(key.clone()));
+    }
+}
+
+fn series_of(key: &TargetKey, role: Role, metrics: &MetricSet) -> Series {
+    let pod = match role {
+        Role::Primary => key.pod.clone(),
+        // No pod has such a name.
+        Role::Replica => format!("{}@replica", key.pod),
+    };
+    Series {
+        key: TargetKey { pod, ..key.clone() },
+        metrics: metrics.iter().map(|metric| metric.name.clone()).collect(),
     }
 }
 

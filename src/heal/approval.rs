@@ -163,10 +163,13 @@ mod tests {
             ("RFC 3339", approval(|a| a.spec.expires_at = Some("soon".into()))),
             ("nobody", approval(|a| a.spec.decided_by = String::new())),
             ("operator", approval(|a| a.spec.decided_by = "system:serviceaccount:dbmedic:operator".into())),
-            ("operator", approval(|a| {
-                a.spec.decided_by = "system:serviceaccount:dbmedic:operator".into();
-                a.spec.decision = Decision::Refuse;
-            })),
+            (
+                "operator",
+                approval(|a| {
+                    a.spec.decided_by = "system:serviceaccount:dbmedic:operator".into();
+                    a.spec.decision = Decision::Refuse;
+                }),
+            ),
         ];
         for (reason, seen) in cases {
             let approvals = [seen];
@@ -198,7 +201,10 @@ mod tests {
         let alice = [approval(|_| {})];
         assert!(judge(&second, &alice).approved.is_some());
         assert!(judge(&Question { requested_by: None, ..second }, &alice).approved.is_none());
-        let refusal = [approval(|a| { a.spec.decided_by = "erin".into(); a.spec.decision = Decision::Refuse; })];
+        let refusal = [approval(|a| {
+            a.spec.decided_by = "erin".into();
+            a.spec.decision = Decision::Refuse;
+        })];
         assert!(judge(&second, &refusal).refused.is_some());
     }
 }

@@ -80,7 +80,10 @@ mod tests {
 
     #[test]
     fn a_reservation_from_the_future_counts() {
-        assert_eq!(check(&[reservation("a", 5000)], "shop/standard", 1, 0), Budget::Exhausted { until_ms: 5000 + WINDOW_MS });
+        assert_eq!(
+            check(&[reservation("a", 5000)], "shop/standard", 1, 0),
+            Budget::Exhausted { until_ms: 5000 + WINDOW_MS }
+        );
     }
 
     proptest! {

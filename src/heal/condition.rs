@@ -6,7 +6,7 @@ use cel::{Context, Value};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use super::facts::{Facts, KNOWN};
+use crate::diagnose::facts::{Facts, KNOWN};
 
 /// A compiled `when`.
 #[derive(Clone, Debug)]
@@ -50,9 +50,10 @@ pub fn compile(when: &str) -> Result<Condition, ConditionError> {
         allowed,
     };
     let program = Program::compile(when).map_err(|errors| {
-        let (message, position) = errors.errors.first().map_or((String::from("not an expression"), 1), |first| {
-            (first.msg.clone(), character_at(when, first.pos))
-        });
+        let (message, position) = errors
+            .errors
+            .first()
+            .map_or((String::from("not an expression"), 1), |first| (first.msg.clone(), character_at(when, first.pos)));
         error(message, position, allowed_forms())
     })?;
     check(program.expression()).map_err(|fault| {
@@ -74,7 +75,7 @@ impl Condition {
     /// The interpreter's message; [`compile`] lets no expression pass that can raise one.
     pub fn holds(&self, facts: &Facts) -> Result<bool, String> {
         let values: HashMap<String, Value> =
-            KNOWN.iter().map(|name| ((*name).to_owned(), Value::Bool(facts.get(name)))).collect();
+            KNOWN.iter().map(|name| ((*name).to_owned(), Value::Bool(facts.is_true(name)))).collect();
         let mut context = Context::default();
         context.add_variable_from_value("facts", values);
         match self.program.execute(&context) {
@@ -171,7 +172,9 @@ mod tests {
 
     #[test]
     fn what_is_no_truth_value_is_refused() {
-        for text in ["1", "'a'", "facts", "safe", "facts['safe']", "[1].all(x, x > 0)", "size('a') == 1", "facts.safe.x"] {
+        for text in
+            ["1", "'a'", "facts", "safe", "facts['safe']", "[1].all(x, x > 0)", "size('a') == 1", "facts.safe.x"]
+        {
             assert!(compile(text).is_err(), "{text}");
         }
     }

@@ -6,7 +6,6 @@
 pub mod approval;
 pub mod budget;
 pub mod condition;
-pub mod facts;
 pub mod machine;
 pub mod plan;
 pub mod policy;
@@ -15,6 +14,5 @@ pub mod risk;
 pub mod verify;
 pub mod walk;
 
-pub use facts::Facts;
 pub use policy::{FieldError, Policy};
 pub use report::{FixReport, Outcome};

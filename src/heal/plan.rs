@@ -212,10 +212,8 @@ mod tests {
     #[test]
     fn every_field_changes_the_hash() {
         let value = serde_json::to_value(plan()).unwrap();
-        let mut hashes: Vec<String> = changed(&value)
-            .into_iter()
-            .map(|other| hash(&serde_json::from_value::<Plan>(other).unwrap()))
-            .collect();
+        let mut hashes: Vec<String> =
+            changed(&value).into_iter().map(|other| hash(&serde_json::from_value::<Plan>(other).unwrap())).collect();
         hashes.push(hash(&plan()));
         let mut lower = plan();
         lower.verification.lower = Some(0.0);

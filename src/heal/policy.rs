@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::actions;
+use crate::actions::{self, Prescribed};
 use crate::api::{self, ActionName, Backoff, DurationText, Mode, Priority, RemediationPolicySpec, RiskLevel};
 
 use super::condition::{self, Condition};
@@ -74,17 +74,6 @@ pub struct Step {
     pub timeout: Duration,
     /// What a person prescribed instead of the advisor's finding.
     pub prescribed: Option<Prescribed>,
-}
-
-/// An index that a person prescribed.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Prescribed {
-    /// Schema.
-    pub schema: String,
-    /// Table.
-    pub table: String,
-    /// Columns, in order.
-    pub columns: Vec<String>,
 }
 
 impl Policy {

@@ -20,7 +20,11 @@ pub fn add_index(
     let (table_small, table) = match table_bytes {
         Some(bytes) => (
             bytes < SMALL_TABLE_BYTES,
-            format!("the table has {} MiB, {} 1 GiB", bytes >> 20, if bytes < SMALL_TABLE_BYTES { "under" } else { "at least" }),
+            format!(
+                "the table has {} MiB, {} 1 GiB",
+                bytes >> 20,
+                if bytes < SMALL_TABLE_BYTES { "under" } else { "at least" }
+            ),
         ),
         None => (false, "the size of the table is not known".to_owned()),
     };
@@ -43,7 +47,8 @@ pub fn add_index(
 
 fn overridden(action: &str, risk: Risk, overrides: &BTreeMap<String, RiskLevel>) -> Risk {
     let Some(level) = overrides.get(action).copied().filter(|level| *level != risk.level) else { return risk };
-    let mut reasons = vec![format!("set to {} by the policy's riskOverrides (rated {})", name(level), name(risk.level))];
+    let mut reasons =
+        vec![format!("set to {} by the policy's riskOverrides (rated {})", name(level), name(risk.level))];
     reasons.extend(risk.reasons);
     Risk { level, reasons }
 }

@@ -1,6 +1,7 @@
 //! Whether a change helped. Missing data is never success; too little of it is said to be too little.
 
 use crate::api::{Measured, Verification, VerificationStatus};
+use crate::measure::StatementFigures;
 
 /// Executions of the targeted statements from which their mean alone is believed.
 const ENOUGH_CALLS: f64 = 30.0;
@@ -8,15 +9,6 @@ const ENOUGH_CALLS: f64 = 30.0;
 const ENOUGH_SAMPLES: usize = 3;
 /// Share above the figure before the change from which the change made things worse.
 const WORSE: f64 = 1.2;
-
-/// Executions of the targeted statements since the change.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct StatementFigures {
-    /// Executions.
-    pub calls: f64,
-    /// Mean execution time in ms.
-    pub mean_ms: f64,
-}
 
 /// What has been measured since the change.
 #[derive(Clone, Copy, Debug)]
@@ -102,11 +94,7 @@ fn verdict(
         (true, None, _) => false,
         (true, Some(figures), Some(before_ms)) => figures.mean_ms < before_ms,
     };
-    if has_band(verification)
-        && run >= 1
-        && faster
-        && (run >= ENOUGH_SAMPLES || (wants_statements && many_calls))
-    {
+    if has_band(verification) && run >= 1 && faster && (run >= ENOUGH_SAMPLES || (wants_statements && many_calls)) {
         return (Verdict::Succeeded, format!("{metric} is back inside its band and better than before ({before})"));
     }
     let last: Vec<f64> = finite.iter().rev().take(ENOUGH_SAMPLES).copied().collect();
@@ -120,7 +108,10 @@ fn verdict(
     {
         return (
             Verdict::Worse,
-            format!("the targeted statements take {:.1} ms, {before_ms} ms before: more than 20 % worse", figures.mean_ms),
+            format!(
+                "the targeted statements take {:.1} ms, {before_ms} ms before: more than 20 % worse",
+                figures.mean_ms
+            ),
         );
     }
     if now_ms < deadline {
@@ -146,7 +137,10 @@ fn verdict(
         return unverified(&format!("{metric} is back inside its band, but for too few values"));
     }
     let seconds = verification.timeout_seconds;
-    (Verdict::NotBack, format!("{metric} was not back inside its band and better than before ({before}) within {seconds} s"))
+    (
+        Verdict::NotBack,
+        format!("{metric} was not back inside its band and better than before ({before}) within {seconds} s"),
+    )
 }
 
 fn has_band(verification: &Verification) -> bool {

@@ -2,8 +2,8 @@
 
 use crate::actions;
 use crate::api::{ActionName, RemediationState};
+use crate::diagnose::Facts;
 
-use super::facts::Facts;
 use super::machine;
 use super::policy::{Step, Strategy};
 
@@ -64,7 +64,10 @@ pub fn next(
         };
     }
     if let Some(open) = existing.iter().find(|walked| walked.state == RemediationState::Unverified) {
-        return Next::Wait(format!("step {} was made, and there is too little data to tell whether it helped", open.step + 1));
+        return Next::Wait(format!(
+            "step {} was made, and there is too little data to tell whether it helped",
+            open.step + 1
+        ));
     }
     let Some(facts) = facts else {
         return if needs_facts(strategy) { Next::Look } else { walk(strategy, &Facts::default(), existing, notified) };
@@ -75,11 +78,8 @@ pub fn next(
 fn walk(strategy: &Strategy, facts: &Facts, existing: &[Walked], notified: &[usize]) -> Next {
     let changing = |step: &Step| actions::action(step.action).changing;
     let tried = |index: usize| existing.iter().any(|walked| walked.step == index);
-    let left = strategy
-        .steps
-        .iter()
-        .enumerate()
-        .any(|(index, step)| changing(step) && !tried(index) && holds(step, facts));
+    let left =
+        strategy.steps.iter().enumerate().any(|(index, step)| changing(step) && !tried(index) && holds(step, facts));
     let mut told = facts.clone();
     if !left {
         told.0.insert("no_fix_available".into(), true);

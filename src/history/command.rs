@@ -79,7 +79,8 @@ pub async fn run(task: Task) -> anyhow::Result<()> {
             let name = import.file.display().to_string();
             let file = File::open(&import.file).with_context(|| format!("cannot read {name}"))?;
             let store = import.which.open().await?;
-            let allowed: Vec<String> = BUILT_IN.iter().map(|metric| metric.name.to_owned()).chain(import.custom).collect();
+            let allowed: Vec<String> =
+                BUILT_IN.iter().map(|metric| metric.name.to_owned()).chain(import.custom).collect();
             let imported = import_csv(BufReader::new(file), &name, &store, &import.which.key(), &allowed).await?;
             let size = store.size().await?;
             store.close().await;
@@ -88,16 +89,22 @@ pub async fn run(task: Task) -> anyhow::Result<()> {
                 imported.rounds,
                 imported.samples,
                 import.which.key(),
-                size.bytes_per_sample().map(|bytes| format!("; the store holds {bytes:.2} bytes a sample")).unwrap_or_default()
+                size.bytes_per_sample()
+                    .map(|bytes| format!("; the store holds {bytes:.2} bytes a sample"))
+                    .unwrap_or_default()
             );
         }
         Task::Export(export) => {
             let store = export.which.open().await?;
             let (name, writer): (String, Box<dyn Write>) = match &export.file {
-                Some(path) => (path.display().to_string(), Box::new(File::create(path).with_context(|| format!("cannot write {}", path.display()))?)),
+                Some(path) => (
+                    path.display().to_string(),
+                    Box::new(File::create(path).with_context(|| format!("cannot write {}", path.display()))?),
+                ),
                 None => ("standard output".to_owned(), Box::new(std::io::stdout())),
             };
-            let rows = export_csv(BufWriter::new(writer), &name, &store, &export.which.key(), i64::MIN, i64::MAX).await?;
+            let rows =
+                export_csv(BufWriter::new(writer), &name, &store, &export.which.key(), i64::MIN, i64::MAX).await?;
             store.close().await;
             eprintln!("exported {rows} rounds of {}", export.which.key());
         }
@@ -107,7 +114,9 @@ pub async fn run(task: Task) -> anyhow::Result<()> {
 
 fn namespaced(text: &str) -> Result<(String, String), String> {
     match text.split_once('/') {
-        Some((namespace, name)) if !namespace.is_empty() && !name.is_empty() => Ok((namespace.to_owned(), name.to_owned())),
+        Some((namespace, name)) if !namespace.is_empty() && !name.is_empty() => {
+            Ok((namespace.to_owned(), name.to_owned()))
+        }
         _ => Err(format!("found {text:?}, allowed is namespace/name")),
     }
 }

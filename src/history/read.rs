@@ -3,12 +3,12 @@
 use futures::TryStreamExt as _;
 use sqlx::{Connection as _, Row as _, SqliteConnection};
 
+use super::Sample;
 use super::block::Block;
 use super::chunk;
 use super::database::Database;
 use super::error::HistoryError;
 use super::roll_up::{self, HOUR, RollUp};
-use super::Sample;
 use super::store::Store;
 use super::write::{LONGEST, open_block};
 use crate::measure::TargetKey;

@@ -25,7 +25,8 @@ mod throughput;
 mod transaction_id_age;
 
 pub use observation::{
-    Activity, DatabaseCounters, Identity, Interval, Observation, Role, StatementInterval, Storage, Unavailable,
+    Activity, DatabaseCounters, Identity, Interval, Observation, Role, StatementFigures, StatementInterval, Storage,
+    Unavailable,
 };
 pub use round::{ABSENT, Round, TargetKey};
 

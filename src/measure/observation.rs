@@ -88,6 +88,15 @@ pub struct StatementInterval {
     pub p95_ms: Option<f64>,
 }
 
+/// What some statements did together over a time.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct StatementFigures {
+    /// Executions.
+    pub calls: f64,
+    /// Mean execution time in ms; 0 without executions.
+    pub mean_ms: f64,
+}
+
 /// Something that could not be read.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Unavailable {

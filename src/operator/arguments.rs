@@ -34,7 +34,7 @@ pub struct Arguments {
     pub listen: SocketAddr,
 
     /// Name of this replica in the Lease.
-    #[arg(long, env = "POD_NAME", default_value = "dbmedic")]
+    #[arg(long, env = "POD_NAME", default_value_t = host_name())]
     pub identity: String,
 
     /// Seconds after which a Lease that was not renewed is free.
@@ -48,6 +48,12 @@ pub struct Arguments {
     /// What is logged, as `tracing` directives.
     #[arg(long, env = "DBMEDIC_LOG", default_value = "info")]
     pub log: String,
+}
+
+/// Two processes of one name would both take the Lease for theirs; a container's host name is its pod's.
+fn host_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    format!("{}-{}", if name.trim().is_empty() { "dbmedic" } else { name.trim() }, std::process::id())
 }
 
 /// How log lines look.

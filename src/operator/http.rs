@@ -11,8 +11,8 @@ use axum::routing::get;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::stores::Stores;
-use super::telemetry::Telemetry;
+use crate::controllers::stores::Stores;
+use crate::telemetry::Telemetry;
 
 /// A watch without a sign of life for this long is dead: twice the server's timeout, and a minute for a new list.
 const DEAD_AFTER_SECONDS: i64 = 460;
@@ -24,7 +24,12 @@ struct State {
 }
 
 /// Serves until `cancel`.
-pub async fn serve(listen: SocketAddr, stores: Stores, telemetry: Arc<Telemetry>, cancel: CancellationToken) -> anyhow::Result<()> {
+pub async fn serve(
+    listen: SocketAddr,
+    stores: Stores,
+    telemetry: Arc<Telemetry>,
+    cancel: CancellationToken,
+) -> anyhow::Result<()> {
     let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
     let state = Arc::new(State { stores, telemetry });
     let router = Router::new()

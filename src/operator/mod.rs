@@ -5,9 +5,6 @@ mod fence;
 mod http;
 mod leader;
 mod queues;
-mod routes;
-pub mod stores;
-pub mod telemetry;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,11 +18,10 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::controllers::{Backoff, Context, Looks, incidents};
+use crate::controllers::{Backoff, Context, Looks, Settings, incidents, stores};
 use crate::engine;
 use crate::history;
-
-pub use routes::Noticed;
+use crate::telemetry::Telemetry;
 
 /// Longest wait for the last rounds to be written when the process ends.
 const LAST_WRITES: Duration = Duration::from_secs(5);
@@ -36,8 +32,8 @@ pub async fn run(arguments: arguments::Arguments) -> anyhow::Result<()> {
     let fence = leader::fence(&arguments);
     let client = client(&fence).await?;
     let cancel = CancellationToken::new();
-    let telemetry = Arc::new(telemetry::Telemetry::default());
-    let (changes_sender, changes) = mpsc::unbounded_channel();
+    let telemetry = Arc::new(Telemetry::default());
+    let (changes_sender, mut changes) = mpsc::unbounded_channel();
     let stores = stores::start(&client, &arguments.watch_namespaces, &changes_sender, &cancel);
     http::serve(arguments.listen, stores.clone(), telemetry.clone(), cancel.clone()).await?;
 
@@ -47,7 +43,13 @@ pub async fn run(arguments: arguments::Arguments) -> anyhow::Result<()> {
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
 
     let leading = async {
-        held.wait_for(|held| *held).await.context("the Lease is no longer competed for")?;
+        // A follower's caches are warm, but nobody looks at what changes: leadership begins with a look at everything.
+        while !*held.borrow_and_update() {
+            tokio::select! {
+                changed = held.changed() => changed.context("the Lease is no longer competed for")?,
+                _ = changes.recv() => {}
+            }
+        }
         leader::adopt(&client, &arguments, &fence).await?;
         telemetry.set_leader(true);
         tracing::info!(identity = arguments.identity, "leading");
@@ -82,7 +84,7 @@ async fn lead(
     client: &Client,
     stores: &stores::Stores,
     changes: mpsc::UnboundedReceiver<stores::Changed>,
-    telemetry: &Arc<telemetry::Telemetry>,
+    telemetry: &Arc<Telemetry>,
     cancel: &CancellationToken,
     tasks: &TaskTracker,
 ) -> anyhow::Result<()> {
@@ -95,13 +97,18 @@ async fn lead(
         .with_context(|| format!("cannot open the history in {}", arguments.data_dir.display()))?;
     let (incident_sender, incident_changes) = mpsc::unbounded_channel();
     let (noticed_sender, noticed) = mpsc::unbounded_channel();
-    let (engine, engine_task) = engine::start(store, incident_sender, noticed_sender, telemetry.clone(), cancel.clone());
+    let (engine, engine_task) =
+        engine::start(store, incident_sender, noticed_sender, telemetry.clone(), cancel.clone());
     let reporter = Reporter { controller: "dbmedic".into(), instance: Some(arguments.identity.clone()) };
     let context = Arc::new(Context {
         client: client.clone(),
         stores: stores.clone(),
         engine,
-        arguments: arguments.clone(),
+        settings: Settings {
+            namespace: arguments.namespace.clone(),
+            user: arguments.user.clone(),
+            image: arguments.image.clone(),
+        },
         recorder: Recorder::new(client.clone(), reporter),
         telemetry: telemetry.clone(),
         backoff: Backoff::default(),
@@ -114,7 +121,8 @@ async fn lead(
 }
 
 async fn client(fence: &fence::Fence) -> anyhow::Result<Client> {
-    let mut config = Config::infer().await.context("no cluster: neither a kubeconfig nor a service account was found")?;
+    let mut config =
+        Config::infer().await.context("no cluster: neither a kubeconfig nor a service account was found")?;
     // Reconciles have their own bounded calls and back-off; the client's own could block for minutes.
     config.default_retry = false;
     let builder = ClientBuilder::try_from(config).context("cannot make a client of the cluster's configuration")?;
@@ -122,7 +130,8 @@ async fn client(fence: &fence::Fence) -> anyhow::Result<Client> {
 }
 
 fn start_logging(arguments: &arguments::Arguments) {
-    let filter = tracing_subscriber::EnvFilter::try_new(&arguments.log).unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    let filter = tracing_subscriber::EnvFilter::try_new(&arguments.log)
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_target(false).with_writer(std::io::stderr);
     // A second start in the same process keeps the first one's log.
     let _ = match arguments.log_format {

@@ -17,10 +17,11 @@ use kube::{Resource, ResourceExt};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::routes::{self, Noticed, Work};
-use super::stores::{Changed, Kind};
 use crate::api::{Anomaly, AnomalyRule, Baseline, Remediation, RemediationPolicy};
+use crate::controllers::routes::{self, Work};
+use crate::controllers::stores::{Changed, Kind};
 use crate::controllers::{Context, Error, anomaly, anomaly_rule, baseline, remediation, remediation_policy};
+use crate::engine::Noticed;
 
 /// Passes over different objects of one kind that run at once.
 const CONCURRENCY: u16 = 4;
@@ -57,7 +58,13 @@ pub fn start(
     let queues = Queues {
         baselines: controller("baseline", context, stores.baselines.clone(), baseline::reconcile, cancel),
         rules: controller("anomalyrule", context, stores.rules.clone(), anomaly_rule::reconcile, cancel),
-        policies: controller("remediationpolicy", context, stores.policies.clone(), remediation_policy::reconcile, cancel),
+        policies: controller(
+            "remediationpolicy",
+            context,
+            stores.policies.clone(),
+            remediation_policy::reconcile,
+            cancel,
+        ),
         anomalies: controller("anomaly", context, stores.anomalies.clone(), anomaly::reconcile, cancel),
         remediations: controller("remediation", context, stores.remediations.clone(), remediation::reconcile, cancel),
     };

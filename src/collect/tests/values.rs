@@ -128,7 +128,7 @@ async fn the_tightest_connection_limit_counts() {
 async fn hostile_names_of_database_and_role_are_only_names() {
     let server = TestServer::start().await;
     let (database, role) = ("or'd\"ers; drop table a; -- x", "mon\"itor '; x");
-    let quoted = |name: &str| crate::database::postgresql::quote_identifier(name);
+    let quoted = |name: &str| crate::database::postgresql::quote::shown(name);
     server.sql(&format!("create database {}", quoted(database))).await;
     let grant = format!("create role {0} login password 'secret'; grant pg_monitor to {0}", quoted(role));
     server.sql(&grant).await;

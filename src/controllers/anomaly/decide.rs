@@ -16,7 +16,7 @@ use crate::api::{
 use crate::diagnose::facts::{MISSING_INDEX, SAFE};
 use crate::diagnose::{Diagnosis, Facts, NOT_VISIBLE};
 use crate::engine::Connection;
-use crate::heal::{self, plan};
+use crate::heal::plan;
 use crate::heal::policy::{self, Policy, Strategy};
 use crate::heal::walk::{self, Next, Walked};
 use crate::measure::Role;
@@ -36,11 +36,6 @@ pub enum Decision {
     Say { status: AnomalyStatus, look_again: bool },
 }
 
-/// First breaching sample, milliseconds since the Unix epoch.
-pub fn onset(anomaly: &Anomaly) -> i64 {
-    anomaly.spec.onset.parse::<Timestamp>().map_or(0, Timestamp::as_millisecond)
-}
-
 /// The status of an incident that can no longer be followed; `None` while it can.
 pub fn ended(anomaly: &Anomaly, observed: &Observed, now: Timestamp) -> Option<AnomalyStatus> {
     let why = if observed.rule.is_none() {
@@ -49,6 +44,8 @@ pub fn ended(anomaly: &Anomaly, observed: &Observed, now: Timestamp) -> Option<A
         "its Baseline was deleted"
     } else if !observed.pod_present {
         "its database pod is gone"
+    } else if observed.followed {
+        "a later incident of the same rule and database has begun"
     } else {
         return None;
     };
@@ -93,20 +90,31 @@ pub fn decide(anomaly: &Anomaly, observed: &Observed) -> Decision {
     if look_again && !looked_lately {
         return Decision::Look;
     }
-    let say = |message: String, finished| Decision::Say { status: said(anomaly, observed, cause, message, finished), look_again };
+    let say = |message: String, finished| Decision::Say {
+        status: said(anomaly, observed, cause, message, finished),
+        look_again,
+    };
 
     let Some(remediate) = observed.rule.as_ref().and_then(|rule| rule.spec.remediate.as_ref()) else {
         return say("the rule names no policy: nothing is done about it".into(), true);
     };
     let Some(stored_policy) = &observed.policy else {
-        return say(format!("RemediationPolicy {:?} does not exist: nothing is done about it", remediate.policy_ref.name), false);
+        return say(
+            format!("RemediationPolicy {:?} does not exist: nothing is done about it", remediate.policy_ref.name),
+            false,
+        );
     };
     let policy = match policy::resolve(&stored_policy.spec) {
         Ok(policy) => policy,
-        Err(error) => return say(format!("RemediationPolicy {:?} cannot be used: {error}", remediate.policy_ref.name), false),
+        Err(error) => {
+            return say(format!("RemediationPolicy {:?} cannot be used: {error}", remediate.policy_ref.name), false);
+        }
     };
     let Some(strategy) = policy.strategies.get(&remediate.strategy) else {
-        return say(format!("RemediationPolicy {:?} has no strategy {:?}", remediate.policy_ref.name, remediate.strategy), false);
+        return say(
+            format!("RemediationPolicy {:?} has no strategy {:?}", remediate.policy_ref.name, remediate.strategy),
+            false,
+        );
     };
     let existing: Vec<Walked> = observed
         .remediations
@@ -118,17 +126,20 @@ pub fn decide(anomaly: &Anomaly, observed: &Observed) -> Decision {
         .collect();
     let notified: Vec<usize> =
         stored.walk.iter().flat_map(|walk| &walk.notified).filter_map(|step| usize::try_from(*step).ok()).collect();
-    let known = heal::Facts(facts.0.iter().map(|(name, _)| (name.clone(), facts.is_true(name))).collect());
-    match walk::next(strategy, Some(&known), &existing, &notified, metric_back(anomaly, observed)) {
+    match walk::next(strategy, Some(&facts), &existing, &notified, metric_back(anomaly, observed)) {
         Next::Look => Decision::Look,
         Next::Wait(why) => say(why, false),
         Next::Finished(why) => say(why, true),
         Next::Notify { step } => {
-            let mut status = said(anomaly, observed, cause, "no automatic fix is available: people were told".into(), false);
+            let mut status =
+                said(anomaly, observed, cause, "no automatic fix is available: people were told".into(), false);
             if let Some(walk) = &mut status.walk {
                 walk.notified.push(i32::try_from(step).unwrap_or(i32::MAX));
             }
-            Decision::Notify { note: format!("{} No automatic fix is available: a person has to look.", cause.summary), status }
+            Decision::Notify {
+                note: format!("{} No automatic fix is available: a person has to look.", cause.summary),
+                status,
+            }
         }
         Next::Change { step, action } => change(anomaly, observed, cause, &policy, strategy, (step, action), &say),
     }
@@ -166,7 +177,10 @@ fn change(
         },
         spec: RemediationSpec {
             anomaly_ref: ObjectReference { name: anomaly.name_any(), uid: anomaly.uid().unwrap_or_default() },
-            policy_ref: ObjectReference { name: stored_policy.name_any(), uid: stored_policy.uid().unwrap_or_default() },
+            policy_ref: ObjectReference {
+                name: stored_policy.name_any(),
+                uid: stored_policy.uid().unwrap_or_default(),
+            },
             strategy: remediate.strategy.clone(),
             step: i32::try_from(step).unwrap_or(i32::MAX),
             action,
@@ -192,9 +206,8 @@ fn plan(
 ) -> Result<Plan, String> {
     let build = actions::action(action).plan.ok_or("the action changes nothing")?;
     let step = strategy.steps.get(step).ok_or("the step does not exist")?;
-    let identity = match observed.target.as_ref().map(|target| &target.connection) {
-        Some(Connection::Connected(identity)) => identity,
-        _ => return Err("the database does not answer".into()),
+    let Some(Connection::Connected(identity)) = observed.target.as_ref().map(|target| &target.connection) else {
+        return Err("the database does not answer".into());
     };
     if identity.role == Role::Replica {
         return Err("the database is a replica: changes are made on the primary only".into());
@@ -202,14 +215,19 @@ fn plan(
     let target = PlanTarget {
         baseline: anomaly.spec.baseline_ref.name.clone(),
         pod: anomaly.spec.pod.clone(),
-        database: observed.baseline.as_ref().map(|baseline| baseline.spec.connection.database.clone()).unwrap_or_default(),
+        database: observed
+            .baseline
+            .as_ref()
+            .map(|baseline| baseline.spec.connection.database.clone())
+            .unwrap_or_default(),
         system_identifier: identity.system_identifier.clone(),
         timeline: identity.timeline,
     };
     let query_ids: Vec<String> = cause.statements.iter().map(|statement| statement.query_id.clone()).take(1).collect();
     build(&PlanRequest {
         target: &target,
-        step,
+        timeout: step.timeout,
+        prescribed: step.prescribed.as_ref(),
         candidate: cause.missing_index.as_ref(),
         table_bytes: None,
         metric: &anomaly.spec.metric,
@@ -244,7 +262,8 @@ pub fn is_news(anomaly: &Anomaly, diagnosis: &Diagnosis) -> bool {
 
 /// The diagnosis as it is stored.
 pub fn diagnosed(anomaly: &Anomaly, observed: &Observed, diagnosis: Diagnosis) -> AnomalyStatus {
-    let walk = anomaly.status.as_ref().and_then(|status| status.walk.clone()).map_or_else(String::new, |walk| walk.message);
+    let walk =
+        anomaly.status.as_ref().and_then(|status| status.walk.clone()).map_or_else(String::new, |walk| walk.message);
     said(anomaly, observed, &diagnosis.root_cause, walk, false)
 }
 

@@ -13,10 +13,15 @@ use kube::{Api, ResourceExt};
 use super::{Context, Error, call, status};
 use crate::api::{Anomaly, AnomalyState, AnomalyStatus, Remediation};
 use crate::diagnose;
+use crate::engine::{Connection, TargetView};
 
 /// Owns cause, walk and the list of Remediations; the incident's own fields belong to `dbmedic.io/incident`.
 const MANAGER: &str = "dbmedic.io/anomaly";
 const INCIDENT_MANAGER: &str = "dbmedic.io/incident";
+/// A process that has just begun to watch knows enough to compare with this soon.
+const LOOK_SOON: Duration = Duration::from_secs(1);
+/// What is read from the statements; where it is not available, nothing is waited for.
+const STATEMENTS_METRIC: &str = "response_time";
 /// A database that could not be looked at, or that is not safe to change now, is looked at again this soon.
 const LOOK_AGAIN: Duration = Duration::from_secs(15);
 
@@ -60,13 +65,28 @@ pub async fn reconcile(anomaly: Arc<Anomaly>, context: Arc<Context>) -> Result<A
     }
 }
 
-async fn look(anomaly: &Anomaly, context: &Context, api: &Api<Anomaly>, observed: &observe::Observed) -> Result<Action, Error> {
+async fn look(
+    anomaly: &Anomaly,
+    context: &Context,
+    api: &Api<Anomaly>,
+    observed: &observe::Observed,
+) -> Result<Action, Error> {
     let Some(target) = &observed.target else {
-        let said = decide::waiting(anomaly, observed, "the database pod is not watched now; its cause cannot be looked for");
+        let said =
+            decide::waiting(anomaly, observed, "the database pod is not watched now; its cause cannot be looked for");
         write(anomaly, api, said).await?;
-        return Ok(Action::requeue(LOOK_AGAIN));
+        return Ok(Action::requeue(LOOK_SOON));
     };
-    let onset = decide::onset(anomaly);
+    if begins(target).await {
+        let said = decide::waiting(
+            anomaly,
+            observed,
+            "the statements have been read once only; what has grown shows at the next reading",
+        );
+        write(anomaly, api, said).await?;
+        return Ok(Action::requeue(LOOK_SOON));
+    }
+    let onset = observe::onset(anomaly);
     context.looks.now(anomaly.uid().unwrap_or_default());
     match target.collector.look(onset).await {
         Ok(looked) => {
@@ -85,8 +105,27 @@ async fn look(anomaly: &Anomaly, context: &Context, api: &Api<Anomaly>, observed
     }
 }
 
-async fn plan(anomaly: &Anomaly, context: &Context, api: &Api<Anomaly>, remediation: Remediation, said: AnomalyStatus) -> Result<(), Error> {
-    let remediations: Api<Remediation> = Api::namespaced(context.client.clone(), &anomaly.namespace().unwrap_or_default());
+/// Whether the watch has just begun: one reading of the statements compares with nothing, and a cause that is not found
+/// for want of it would be looked for again only much later.
+async fn begins(target: &TargetView) -> bool {
+    let statements = || !target.unavailable.iter().any(|missing| missing.metrics.iter().any(|name| name == STATEMENTS_METRIC));
+    let comparable = || async { target.collector.statements_since(i64::MIN, &[]).await.is_some() };
+    match target.connection {
+        Connection::Connecting => true,
+        Connection::Connected(_) => statements() && !comparable().await,
+        Connection::Failed(_) => false,
+    }
+}
+
+async fn plan(
+    anomaly: &Anomaly,
+    context: &Context,
+    api: &Api<Anomaly>,
+    remediation: Remediation,
+    said: AnomalyStatus,
+) -> Result<(), Error> {
+    let remediations: Api<Remediation> =
+        Api::namespaced(context.client.clone(), &anomaly.namespace().unwrap_or_default());
     match call("create the Remediation", remediations.create(&PostParams::default(), &remediation)).await {
         Ok(made) => {
             tracing::info!(

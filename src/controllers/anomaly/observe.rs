@@ -16,6 +16,8 @@ pub struct Observed {
     /// The rule; `None` when it is gone or another one of the same name.
     pub rule: Option<Arc<AnomalyRule>>,
     pub baseline: Option<Arc<Baseline>>,
+    /// A later incident of the same rule and database exists: the end of this one was never written.
+    pub followed: bool,
     /// The pod exists.
     pub pod_present: bool,
     pub policy: Option<Arc<RemediationPolicy>>,
@@ -48,11 +50,20 @@ pub async fn observe(anomaly: &Anomaly, context: &Context) -> Observed {
     let mut remediations = stores.remediations.state_filter(|remediation| {
         remediation.spec.anomaly_ref.uid == uid && remediation.namespace().as_deref() == Some(namespace.as_str())
     });
-    let samples = context.engine.samples(&key(anomaly), &anomaly.spec.metric, super::decide::onset(anomaly)).await;
+    let samples = context.engine.samples(&key(anomaly), &anomaly.spec.metric, onset(anomaly)).await;
     let mut values: Vec<f32> = samples.iter().map(|(_, value)| *value).collect();
+    let began = onset(anomaly);
+    let followed = stores.anomalies.state().iter().any(|other| {
+        other.spec.rule_ref.uid == anomaly.spec.rule_ref.uid
+            && other.spec.pod == anomaly.spec.pod
+            && other.spec.baseline_ref == anomaly.spec.baseline_ref
+            && other.namespace().as_deref() == Some(namespace.as_str())
+            && onset(other) > began
+    });
     remediations.sort_by_key(|remediation| remediation.spec.step);
     Observed {
         rule,
+        followed,
         baseline: stores.baselines.get(&ObjectRef::new(&anomaly.spec.baseline_ref.name).within(&namespace)),
         pod_present: stores.pods.get(&ObjectRef::new(&anomaly.spec.pod).within(&namespace)).is_some(),
         policy,
@@ -62,6 +73,11 @@ pub async fn observe(anomaly: &Anomaly, context: &Context) -> Observed {
         looked_ago: context.looks.ago(&uid),
         median_since_onset: stats::median(&mut values),
     }
+}
+
+/// First breaching sample, milliseconds since the Unix epoch.
+pub fn onset(anomaly: &Anomaly) -> i64 {
+    anomaly.spec.onset.parse::<jiff::Timestamp>().map_or(0, jiff::Timestamp::as_millisecond)
 }
 
 /// The database of an Anomaly.

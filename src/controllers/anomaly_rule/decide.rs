@@ -49,7 +49,8 @@ pub fn decide(rule: &AnomalyRule, observed: &Observed, now: Timestamp) -> Decisi
             state: view.incidents.get(&name).copied().unwrap_or_default(),
         })
         .collect();
-    let open = targets.iter().filter(|target| matches!(target.state, IncidentState::Open | IncidentState::Clearing)).count();
+    let open =
+        targets.iter().filter(|target| matches!(target.state, IncidentState::Open | IncidentState::Clearing)).count();
     let status = AnomalyRuleStatus {
         observed_generation: rule.metadata.generation,
         conditions: conditions::merge(&stored.conditions, &said, rule.metadata.generation, now),
@@ -71,7 +72,8 @@ fn resolve(rule: &AnomalyRule, observed: &Observed) -> Result<detect::Rule, Said
         ));
     };
     let metrics = MetricSet::new(&baseline.spec.custom_metrics);
-    detect::resolve(&rule.spec, &metrics).map_err(|error| Said::no(types::READY, reasons::INVALID_FIELD, error.to_string()))
+    detect::resolve(&rule.spec, &metrics)
+        .map_err(|error| Said::no(types::READY, reasons::INVALID_FIELD, error.to_string()))
 }
 
 /// A rule whose policy is missing still detects: it says so and works.
@@ -105,12 +107,20 @@ fn remediation_problem(rule: &AnomalyRule, observed: &Observed) -> Option<Said> 
 
 fn learning(resolved: &detect::Rule, rule: &AnomalyRule, observed: &Observed) -> Said {
     let metrics = observed.baseline.as_ref().map(|baseline| MetricSet::new(&baseline.spec.custom_metrics));
-    let name = metrics.as_ref().and_then(|metrics| metrics.get(resolved.metric)).map_or("", |meaning| meaning.name.as_str());
+    let name =
+        metrics.as_ref().and_then(|metrics| metrics.get(resolved.metric)).map_or("", |meaning| meaning.name.as_str());
     let waiting = rule.spec.detect.sigma.is_some()
         && (observed.targets.is_empty()
-            || observed.targets.iter().any(|(_, view)| !view.learnt.iter().any(|learnt| learnt.metric == name && learnt.ready)));
+            || observed
+                .targets
+                .iter()
+                .any(|(_, view)| !view.learnt.iter().any(|learnt| learnt.metric == name && learnt.ready)));
     if waiting {
-        Said::yes(types::LEARNING, reasons::INSUFFICIENT_HISTORY, format!("{name}: fewer than 7 days of history for at least one database; sigma waits for it"))
+        Said::yes(
+            types::LEARNING,
+            reasons::INSUFFICIENT_HISTORY,
+            format!("{name}: fewer than 7 days of history for at least one database; sigma waits for it"),
+        )
     } else {
         Said::no(types::LEARNING, reasons::LEARNT, "every database can be judged")
     }

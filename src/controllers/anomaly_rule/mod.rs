@@ -10,6 +10,7 @@ use kube::{Api, ResourceExt};
 
 use super::{Context, Error, status};
 use crate::api::{AnomalyRule, AnomalyState};
+use crate::detect::Phase;
 use crate::engine::{BaselineKey, OpenIncident, RuleSettings};
 
 const MANAGER: &str = "dbmedic.io/anomalyrule";
@@ -27,11 +28,9 @@ pub async fn reconcile(rule: Arc<AnomalyRule>, context: Arc<Context>) -> Result<
     }
     let observed = decide::Observed {
         baseline: context.stores.baselines.get(&ObjectRef::new(&rule.spec.baseline_ref.name).within(&namespace)),
-        policy: rule
-            .spec
-            .remediate
-            .as_ref()
-            .and_then(|remediate| context.stores.policies.get(&ObjectRef::new(&remediate.policy_ref.name).within(&namespace))),
+        policy: rule.spec.remediate.as_ref().and_then(|remediate| {
+            context.stores.policies.get(&ObjectRef::new(&remediate.policy_ref.name).within(&namespace))
+        }),
         targets: context
             .engine
             .targets_of(&BaselineKey { namespace: namespace.clone(), name: rule.spec.baseline_ref.name.clone() }),
@@ -61,7 +60,7 @@ pub async fn reconcile(rule: Arc<AnomalyRule>, context: Arc<Context>) -> Result<
 
 fn open_incidents(rule: &AnomalyRule, context: &Context) -> Vec<OpenIncident> {
     let uid = rule.uid().unwrap_or_default();
-    context
+    let mut open: Vec<OpenIncident> = context
         .stores
         .anomalies
         .state()
@@ -70,7 +69,14 @@ fn open_incidents(rule: &AnomalyRule, context: &Context) -> Vec<OpenIncident> {
         .filter(|anomaly| anomaly.status.as_ref().and_then(|status| status.state) != Some(AnomalyState::Resolved))
         .filter_map(|anomaly| {
             let onset = anomaly.spec.onset.parse::<jiff::Timestamp>().ok()?;
-            Some(OpenIncident { pod: anomaly.spec.pod.clone(), onset: onset.as_millisecond() })
+            let phase = match anomaly.status.as_ref().and_then(|status| status.state) {
+                Some(AnomalyState::Clearing) => Phase::Clearing,
+                _ => Phase::Open,
+            };
+            Some(OpenIncident { pod: anomaly.spec.pod.clone(), onset: onset.as_millisecond(), phase })
         })
-        .collect()
+        .collect();
+    // Of several of one database the last one goes on; the others are ended by their own controller.
+    open.sort_by_key(|incident| incident.onset);
+    open
 }

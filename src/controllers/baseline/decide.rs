@@ -35,12 +35,22 @@ pub fn decide(baseline: &Baseline, observed: &Observed, now: Timestamp) -> Decis
     }
     let needs_a_person = matches!(
         ready.reason,
-        reasons::INVALID_FIELD | reasons::SECRET_INVALID | reasons::OVERLAPS | reasons::AUTHENTICATION_FAILED | reasons::TLS_MISMATCH
+        reasons::INVALID_FIELD
+            | reasons::SECRET_INVALID
+            | reasons::OVERLAPS
+            | reasons::AUTHENTICATION_FAILED
+            | reasons::TLS_MISMATCH
     );
     if needs_a_person {
         said.push(Said::yes(types::STALLED, ready.reason, ready.message));
     }
-    said.extend([reachable(observed), metrics_available(observed), learning(observed), history(observed), anomalous(observed)]);
+    said.extend([
+        reachable(observed),
+        metrics_available(observed),
+        learning(observed),
+        history(observed),
+        anomalous(observed),
+    ]);
 
     let stored = baseline.status.clone().unwrap_or_default();
     let status = BaselineStatus {
@@ -105,18 +115,31 @@ fn ready(baseline: &Baseline, observed: &Observed) -> Said {
         return Said::no(types::READY, reasons::SECRET_INVALID, message.clone());
     }
     if pods.is_empty() {
-        let labels: Vec<String> = baseline.spec.pods.selector.match_labels.iter().flatten().map(|(key, value)| format!("{key}={value}")).collect();
+        let labels: Vec<String> = baseline
+            .spec
+            .pods
+            .selector
+            .match_labels
+            .iter()
+            .flatten()
+            .map(|(key, value)| format!("{key}={value}"))
+            .collect();
         return Said::no(
             types::READY,
             reasons::NO_PODS,
-            format!("pods.selector: found no pod with {} in this namespace; allowed are labels of the running database pods", labels.join(",")),
+            format!(
+                "pods.selector: found no pod with {} in this namespace; allowed are labels of the running database pods",
+                labels.join(",")
+            ),
         );
     }
     if let Some(SeenPod { name, claimed_by: Some(other), .. }) = pods.iter().find(|pod| pod.claimed_by.is_some()) {
         return Said::no(
             types::READY,
             reasons::OVERLAPS,
-            format!("pods.selector: pod {name} is already watched by the older Baseline {other:?}; one pod and port may belong to one Baseline only"),
+            format!(
+                "pods.selector: pod {name} is already watched by the older Baseline {other:?}; one pod and port may belong to one Baseline only"
+            ),
         );
     }
     if let Some((key, error)) = observed.targets.iter().find_map(|(key, view)| match &view.connection {
@@ -126,7 +149,8 @@ fn ready(baseline: &Baseline, observed: &Observed) -> Said {
         let (reason, message) = explain(baseline, observed, &key.pod, error);
         return Said::no(types::READY, reason, message);
     }
-    let connected = observed.targets.iter().filter(|(_, view)| matches!(view.connection, Connection::Connected(_))).count();
+    let connected =
+        observed.targets.iter().filter(|(_, view)| matches!(view.connection, Connection::Connected(_))).count();
     if connected == 0 || connected < observed.targets.len() {
         return Said::unknown(types::READY, reasons::CONNECTING, "the first connection has not been made yet");
     }
@@ -172,7 +196,9 @@ fn reachable(observed: &Observed) -> Said {
         .collect();
     let connecting = observed.targets.iter().any(|(_, view)| matches!(view.connection, Connection::Connecting));
     match (failed.is_empty(), connecting || observed.targets.is_empty()) {
-        (false, _) => Said::no(types::DATABASE_REACHABLE, reasons::UNREACHABLE, format!("not reached: {}", failed.join(", "))),
+        (false, _) => {
+            Said::no(types::DATABASE_REACHABLE, reasons::UNREACHABLE, format!("not reached: {}", failed.join(", ")))
+        }
         (true, true) => Said::unknown(types::DATABASE_REACHABLE, reasons::CONNECTING, "no connection yet"),
         (true, false) => Said::yes(types::DATABASE_REACHABLE, reasons::CONNECTED, "every database answers"),
     }
@@ -182,7 +208,11 @@ fn metrics_available(observed: &Observed) -> Said {
     let missing: Vec<String> = observed
         .targets
         .iter()
-        .flat_map(|(key, view)| view.unavailable.iter().map(move |missing| format!("{}: {}: {}", key.pod, missing.metrics.join(", "), missing.reason)))
+        .flat_map(|(key, view)| {
+            view.unavailable
+                .iter()
+                .map(move |missing| format!("{}: {}: {}", key.pod, missing.metrics.join(", "), missing.reason))
+        })
         .collect();
     if missing.is_empty() {
         Said::yes(types::METRICS_AVAILABLE, reasons::COMPLETE, "every metric can be read")
@@ -279,7 +309,12 @@ fn database(key: &TargetKey, view: &TargetView) -> DatabaseStatus {
         unavailable: view
             .unavailable
             .iter()
-            .flat_map(|missing| missing.metrics.iter().map(|metric| Unavailable { metric: metric.clone(), reason: missing.reason.clone() }))
+            .flat_map(|missing| {
+                missing
+                    .metrics
+                    .iter()
+                    .map(|metric| Unavailable { metric: metric.clone(), reason: missing.reason.clone() })
+            })
             .collect(),
     }
 }

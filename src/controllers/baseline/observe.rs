@@ -90,7 +90,8 @@ fn selector(selector: &LabelSelector) -> Result<Selector, String> {
 }
 
 fn is_older(other: &Baseline, this: &Baseline) -> bool {
-    let age = |baseline: &Baseline| (baseline.metadata.creation_timestamp.clone().map(|time| time.0), baseline.name_any());
+    let age =
+        |baseline: &Baseline| (baseline.metadata.creation_timestamp.clone().map(|time| time.0), baseline.name_any());
     age(other) < age(this)
 }
 
@@ -112,7 +113,8 @@ async fn credentials(baseline: &Baseline, namespace: &str, context: &Context) ->
                 "{field}: found {name:?}, which does not exist in namespace {namespace}; allowed is a Secret with the keys username and password"
             )));
         }
-        Err(Error::Api { source, .. }) if matches!(source.as_ref(), kube::Error::Api(status) if status.is_forbidden()) => {
+        Err(Error::Api { source, .. }) if matches!(source.as_ref(), kube::Error::Api(status) if status.is_forbidden()) =>
+        {
             return Ok(Credentials::Wrong(format!(
                 "{field}: the operator may not read Secret {name:?}; allow its service account to get it (a Role with resourceNames: [{name}])"
             )));
@@ -120,7 +122,9 @@ async fn credentials(baseline: &Baseline, namespace: &str, context: &Context) ->
         Err(error) => return Err(error),
     };
     let data = secret.data.unwrap_or_default();
-    let text = |key: &str| data.get(key).and_then(|bytes| String::from_utf8(bytes.0.clone()).ok()).filter(|text| !text.is_empty());
+    let text = |key: &str| {
+        data.get(key).and_then(|bytes| String::from_utf8(bytes.0.clone()).ok()).filter(|text| !text.is_empty())
+    };
     Ok(match (text("username"), text("password")) {
         (Some(username), Some(password)) => Credentials::Found {
             username,

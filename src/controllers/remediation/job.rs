@@ -10,9 +10,9 @@ use kube::api::ObjectMeta;
 use kube::{Resource, ResourceExt};
 
 use crate::api::{Remediation, Tls};
+use crate::controllers::stores::REMEDIATION_LABEL;
 use crate::heal::machine::Purpose;
 use crate::heal::plan;
-use crate::operator::stores::REMEDIATION_LABEL;
 
 /// Service account of the Jobs; it has no rights and its token is not mounted.
 const SERVICE_ACCOUNT: &str = "dbmedic-fix";
@@ -24,6 +24,8 @@ pub const ATTEMPT_LABEL: &str = "dbmedic.io/attempt";
 const KEEP_SECONDS: i32 = 7 * 86_400;
 /// On top of the plan's limit: pulling the image, connecting, waiting for a predecessor, reading the catalogue.
 const OVERHEAD_SECONDS: i64 = 180;
+/// User and group of the process, as in the operator's own Deployment.
+const USER: i64 = 65_532;
 const CREDENTIALS: &str = "/var/run/dbmedic/credentials";
 
 /// Where the database is and how to reach it, as observed now.
@@ -77,7 +79,14 @@ pub fn build(
     }
 }
 
-fn pod(remediation: &Remediation, uid: &str, purpose: Purpose, destination: &Destination, secret: &str, image: &str) -> PodSpec {
+fn pod(
+    remediation: &Remediation,
+    uid: &str,
+    purpose: Purpose,
+    destination: &Destination,
+    secret: &str,
+    image: &str,
+) -> PodSpec {
     let arguments = [
         "fix",
         "--remediation",
@@ -106,6 +115,9 @@ fn pod(remediation: &Remediation, uid: &str, purpose: Purpose, destination: &Des
         termination_grace_period_seconds: Some(30),
         security_context: Some(PodSecurityContext {
             run_as_non_root: Some(true),
+            run_as_user: Some(USER),
+            // The kubelet gives a Secret's files to this group: without it nobody but root could read them.
+            fs_group: Some(USER),
             seccomp_profile: Some(SeccompProfile { type_: "RuntimeDefault".to_owned(), ..SeccompProfile::default() }),
             ..PodSecurityContext::default()
         }),
@@ -120,8 +132,14 @@ fn pod(remediation: &Remediation, uid: &str, purpose: Purpose, destination: &Des
                 ..EnvVar::default()
             }]),
             resources: Some(ResourceRequirements {
-                requests: Some([("cpu", "10m"), ("memory", "32Mi")].map(|(name, amount)| (name.to_owned(), Quantity(amount.to_owned()))).into()),
-                limits: Some([("memory", "64Mi")].map(|(name, amount)| (name.to_owned(), Quantity(amount.to_owned()))).into()),
+                requests: Some(
+                    [("cpu", "10m"), ("memory", "32Mi")]
+                        .map(|(name, amount)| (name.to_owned(), Quantity(amount.to_owned())))
+                        .into(),
+                ),
+                limits: Some(
+                    [("memory", "64Mi")].map(|(name, amount)| (name.to_owned(), Quantity(amount.to_owned()))).into(),
+                ),
                 ..ResourceRequirements::default()
             }),
             security_context: Some(SecurityContext {
@@ -143,7 +161,7 @@ fn pod(remediation: &Remediation, uid: &str, purpose: Purpose, destination: &Des
             name: "credentials".to_owned(),
             secret: Some(SecretVolumeSource {
                 secret_name: Some(secret.to_owned()),
-                default_mode: Some(0o400),
+                default_mode: Some(0o440),
                 optional: Some(false),
                 items: None::<Vec<KeyToPath>>,
             }),

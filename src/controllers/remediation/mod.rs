@@ -40,7 +40,7 @@ pub async fn reconcile(cached: Arc<Remediation>, context: Arc<Context>) -> Resul
         return Ok(Action::await_change());
     };
     let observed = observe::observe(&remediation, &context).await?;
-    let decision = machine::decide(&observed.situation(&remediation, &context.arguments.user));
+    let decision = machine::decide(&observed.situation(&remediation, &context.settings.user));
     tracing::debug!(remediation = remediation.name_any(), ?decision, "decided");
     match decision {
         Decision::Wait { until_ms, .. } => Ok(wait(&remediation, until_ms, observed.now_ms)),
@@ -73,7 +73,8 @@ pub async fn reconcile(cached: Arc<Remediation>, context: Arc<Context>) -> Resul
 fn wait(remediation: &Remediation, until_ms: Option<i64>, now_ms: i64) -> Action {
     let state = remediation.status.as_ref().and_then(|status| status.state).unwrap_or_default();
     let most = if state == State::Verifying { MEASURE } else { LOOK_AGAIN };
-    let wait = until_ms.map_or(most, |until| Duration::from_millis(u64::try_from(until - now_ms).unwrap_or(0)).min(most));
+    let wait =
+        until_ms.map_or(most, |until| Duration::from_millis(u64::try_from(until - now_ms).unwrap_or(0)).min(most));
     Action::requeue(wait.max(Duration::from_millis(20)))
 }
 
@@ -102,7 +103,13 @@ async fn enter(
     Ok(())
 }
 
-fn next_status(remediation: &Remediation, stored: &RemediationStatus, state: State, message: &str, patch: StatusPatch) -> RemediationStatus {
+fn next_status(
+    remediation: &Remediation,
+    stored: &RemediationStatus,
+    state: State,
+    message: &str,
+    patch: StatusPatch,
+) -> RemediationStatus {
     let now = k8s_openapi::jiff::Timestamp::now();
     let mut transitions = stored.transitions.clone();
     if stored.state != Some(state) {
@@ -140,7 +147,7 @@ async fn reserve(remediation: &Remediation, context: &Context, observed: Observe
     let Some(ledger) = observed.ledger else { return Ok(()) };
     let policy = format!("{}/{}", remediation.namespace().unwrap_or_default(), remediation.spec.policy_ref.name);
     let uid = remediation.uid().unwrap_or_default();
-    safeguards::reserve(&context.client, &context.arguments.namespace, ledger, &uid, &policy, observed.now_ms).await
+    safeguards::reserve(&context.client, &context.settings.namespace, ledger, &uid, &policy, observed.now_ms).await
 }
 
 async fn create_job(
@@ -155,7 +162,7 @@ async fn create_job(
     let destination = observed.destination.as_ref().ok_or_else(|| missing("the database pod has no address"))?;
     let secret = observed.executor_secret().ok_or_else(|| missing("the policy names no executor Secret"))?;
     let name = machine::job_name(&remediation.uid().unwrap_or_default(), purpose, attempt);
-    let job = job::build(remediation, &name, purpose, attempt, destination, secret, &context.arguments.image);
+    let job = job::build(remediation, &name, purpose, attempt, destination, secret, &context.settings.image);
     let jobs: Api<Job> = Api::namespaced(context.client.clone(), &remediation.namespace().unwrap_or_default());
     match call(step, jobs.create(&PostParams::default(), &job)).await {
         Ok(_) => tracing::info!(remediation = remediation.name_any(), job = name, "Job created"),

@@ -7,16 +7,17 @@ use kube::runtime::reflector::ObjectRef;
 use kube::{Api, ResourceExt};
 
 use super::job::{ATTEMPT_LABEL, Destination, PURPOSE_LABEL};
-use crate::api::{Anomaly, AnomalyState, Remediation, RemediationApproval, RemediationPolicy, RemediationState as State};
+use crate::api::{
+    Anomaly, AnomalyState, Remediation, RemediationApproval, RemediationPolicy, RemediationState as State,
+};
+use crate::controllers::stores::REMEDIATION_LABEL;
 use crate::controllers::{Context, Error, call, remediation_policy, safeguards};
 use crate::engine::Connection;
 use crate::heal::FixReport;
 use crate::heal::approval::ApprovalSeen;
 use crate::heal::machine::{AnomalySeen, JobPhase, JobSeen, Purpose, Situation};
 use crate::heal::policy::{self, Policy};
-use crate::heal::verify::StatementFigures;
-use crate::measure::TargetKey;
-use crate::operator::stores::REMEDIATION_LABEL;
+use crate::measure::{StatementFigures, TargetKey};
 
 pub struct Observed {
     pub now_ms: i64,
@@ -109,7 +110,11 @@ pub async fn observe(remediation: &Remediation, context: &Context) -> Result<Obs
 }
 
 /// The policy, if it is still the one that the plan was made under.
-async fn policy_of(remediation: &Remediation, namespace: &str, context: &Context) -> Result<Option<RemediationPolicy>, Error> {
+async fn policy_of(
+    remediation: &Remediation,
+    namespace: &str,
+    context: &Context,
+) -> Result<Option<RemediationPolicy>, Error> {
     let api: Api<RemediationPolicy> = Api::namespaced(context.client.clone(), namespace);
     let reference = &remediation.spec.policy_ref;
     let found = call("read the RemediationPolicy", api.get_opt(&reference.name)).await?;
@@ -125,7 +130,12 @@ struct Guarded {
     blocked: Option<String>,
 }
 
-async fn guarded(remediation: &Remediation, namespace: &str, state: State, context: &Context) -> Result<Guarded, Error> {
+async fn guarded(
+    remediation: &Remediation,
+    namespace: &str,
+    state: State,
+    context: &Context,
+) -> Result<Guarded, Error> {
     if matches!(state, State::Verifying | State::RollingBack | State::Unverified) {
         let gate = Err("not asked while a change is measured or taken back".to_owned());
         return Ok(Guarded { approvals: Vec::new(), gate, ledger: None, other_in_flight: None, blocked: None });
@@ -143,35 +153,53 @@ async fn guarded(remediation: &Remediation, namespace: &str, state: State, conte
         })
         .collect();
     let remediations: Api<Remediation> = Api::namespaced(context.client.clone(), namespace);
-    let others: Vec<std::sync::Arc<Remediation>> = call("list the Remediations", remediations.list(&ListParams::default()))
-        .await?
-        .items
-        .into_iter()
-        .filter(|other| other.uid() != remediation.uid())
-        .map(std::sync::Arc::new)
-        .collect();
+    let others: Vec<std::sync::Arc<Remediation>> =
+        call("list the Remediations", remediations.list(&ListParams::default()))
+            .await?
+            .items
+            .into_iter()
+            .filter(|other| other.uid() != remediation.uid())
+            .map(std::sync::Arc::new)
+            .collect();
+    let ledger = safeguards::ledger(&context.client, &context.settings.namespace).await?;
+    let other_in_flight = others.iter().find(|other| in_flight(other, remediation, ledger.as_ref()));
     Ok(Guarded {
         approvals,
         gate: safeguards::gate(&context.client).await?,
-        ledger: safeguards::ledger(&context.client, &context.arguments.namespace).await?,
-        other_in_flight: others.iter().find(|other| in_flight(other, remediation)).map(|other| other.name_any()),
+        other_in_flight: other_in_flight.map(|other| other.name_any()),
         blocked: blocked(remediation, &others),
+        ledger,
     })
 }
 
-fn in_flight(other: &Remediation, this: &Remediation) -> bool {
-    other.spec.plan.target.pod == this.spec.plan.target.pod
-        && matches!(
-            other.status.as_ref().and_then(|status| status.state),
-            Some(State::Reserved | State::Running | State::Verifying | State::RollingBack)
-        )
+/// Whether another change of the same database goes first. Of two that are reserved the older reservation does: else
+/// each would wait for the other.
+fn in_flight(other: &Remediation, this: &Remediation, ledger: Option<&safeguards::Ledger>) -> bool {
+    if other.spec.plan.target.pod != this.spec.plan.target.pod {
+        return false;
+    }
+    match other.status.as_ref().and_then(|status| status.state) {
+        Some(State::Running | State::Verifying | State::RollingBack) => true,
+        Some(State::Reserved) => match (reserved_at(other, ledger), reserved_at(this, ledger)) {
+            (Some(others), Some(own)) => (others, other.uid()) < (own, this.uid()),
+            (_, None) => true,
+            (None, Some(_)) => false,
+        },
+        _ => false,
+    }
+}
+
+fn reserved_at(remediation: &Remediation, ledger: Option<&safeguards::Ledger>) -> Option<i64> {
+    let uid = remediation.uid()?;
+    ledger?.reservations.iter().find(|reservation| reservation.uid == uid).map(|reservation| reservation.at_ms)
 }
 
 fn blocked(remediation: &Remediation, others: &[std::sync::Arc<Remediation>]) -> Option<String> {
     let of_policy: Vec<_> =
         others.iter().filter(|other| other.spec.policy_ref.uid == remediation.spec.policy_ref.uid).cloned().collect();
-    remediation_policy::rollback_failed(&of_policy)
-        .map(|failed| format!("Remediation {failed} of this policy could not be undone; a person has to look at it and delete it"))
+    remediation_policy::rollback_failed(&of_policy).map(|failed| {
+        format!("Remediation {failed} of this policy could not be undone; a person has to look at it and delete it")
+    })
 }
 
 async fn anomaly(remediation: &Remediation, namespace: &str, context: &Context) -> Result<AnomalySeen, Error> {
@@ -262,6 +290,5 @@ async fn measured(
         return (samples, None);
     }
     let query_ids: Vec<i64> = verification.query_ids.iter().filter_map(|id| id.parse().ok()).collect();
-    let figures = target.collector.statements_since(applied, &query_ids).await;
-    (samples, figures.map(|figures| StatementFigures { calls: figures.calls, mean_ms: figures.mean_ms }))
+    (samples, target.collector.statements_since(applied, &query_ids).await)
 }

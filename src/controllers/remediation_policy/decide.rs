@@ -48,7 +48,11 @@ fn can_fix(policy: &RemediationPolicy, observed: &Observed, ready: &Said) -> Sai
         return Said::no(types::CAN_FIX, reasons::APPROVAL_GATE_MISSING, missing.clone());
     }
     if observed.ledger.is_none() {
-        return Said::no(types::CAN_FIX, reasons::LEDGER_MISSING, "ConfigMap dbmedic-ledger is absent from the operator's namespace; a lost ledger means no fixes");
+        return Said::no(
+            types::CAN_FIX,
+            reasons::LEDGER_MISSING,
+            "ConfigMap dbmedic-ledger is absent from the operator's namespace; a lost ledger means no fixes",
+        );
     }
     if let Some(failed) = rollback_failed(&observed.remediations) {
         return Said::no(

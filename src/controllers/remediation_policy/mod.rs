@@ -26,11 +26,12 @@ pub async fn reconcile(policy: Arc<RemediationPolicy>, context: Arc<Context>) ->
     let name = policy.name_any();
     let observed = decide::Observed {
         gate: safeguards::gate(&context.client).await?,
-        ledger: safeguards::ledger(&context.client, &context.arguments.namespace).await?.map(|ledger| ledger.reservations),
-        remediations: context
-            .stores
-            .remediations
-            .state_filter(|remediation| remediation.namespace() == policy.namespace() && remediation.spec.policy_ref.name == name),
+        ledger: safeguards::ledger(&context.client, &context.settings.namespace)
+            .await?
+            .map(|ledger| ledger.reservations),
+        remediations: context.stores.remediations.state_filter(|remediation| {
+            remediation.namespace() == policy.namespace() && remediation.spec.policy_ref.name == name
+        }),
     };
     let now = k8s_openapi::jiff::Timestamp::now();
     let decided = decide::decide(&policy, &observed, now);

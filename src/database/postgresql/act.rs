@@ -127,9 +127,7 @@ pub async fn run(order: &Order<'_>) -> Result<FixReport, Interrupted> {
     match result {
         Ok(done) => Ok(report(done.outcome, work.changed, done.message, done.index_valid)),
         Err(Stop::Refused(message)) if !work.changed => Ok(report(Outcome::Refused, false, message, None)),
-        Err(Stop::Refused(message) | Stop::Failed(message)) => {
-            Ok(report(Outcome::Failed, work.changed, message, None))
-        }
+        Err(Stop::Refused(message) | Stop::Failed(message)) => Ok(report(Outcome::Failed, work.changed, message, None)),
         Err(Stop::Interrupted(message)) => Err(Interrupted(printable(&message))),
     }
 }
@@ -145,7 +143,9 @@ fn validate<'a>(order: &Order<'a>) -> Result<&'a AddIndex, String> {
     if plan::hash(order.plan) != order.plan_hash {
         return Err("the plan is not the one that was let through: its hash differs".into());
     }
-    let Some(index) = &order.plan.change.add_index else { return Err("the plan holds no change that is known here".into()) };
+    let Some(index) = &order.plan.change.add_index else {
+        return Err("the plan holds no change that is known here".into());
+    };
     let rendered = add_index::statement(index).and_then(|statement| Ok((statement, add_index::undo(index)?)));
     match rendered {
         Ok((statement, undo)) if statement == order.plan.statement && undo == order.plan.undo => {}

@@ -119,7 +119,7 @@ fn without_text(growth: &StatementGrowth, unchosen: bool) -> LookedStatement {
         "its text is no longer in pg_stat_statements"
     };
     LookedStatement {
-        growth: growth.clone(),
+        growth: *growth,
         text: String::new(),
         kind: StatementKind::Other,
         plan: Err(reason.into()),
@@ -135,7 +135,7 @@ async fn statement(
     unavailable: &mut Vec<String>,
 ) -> Result<LookedStatement, LookError> {
     let mut looked = LookedStatement {
-        growth: growth.clone(),
+        growth: *growth,
         text: stored.text.clone(),
         kind: StatementKind::Other,
         plan: Err(String::new()),

@@ -1,4 +1,4 @@
-//! PostgreSQL 13 to 18. What is said of 17 and 18 follows their documentation; tests run against 15.
+//! PostgreSQL 13 to 18. Tests run against 15; what differs in the others follows their documentation.
 
 pub mod act;
 pub mod connect;
@@ -15,8 +15,3 @@ pub mod statements;
 
 pub use connect::{Endpoint, connect};
 pub use error::DatabaseError;
-
-/// A name as an SQL identifier: in double quotes, with those within doubled.
-pub fn quote_identifier(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
-}

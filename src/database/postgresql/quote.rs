@@ -36,6 +36,11 @@ pub fn quote_identifier(name: &str) -> Result<String, QuoteError> {
     Ok(format!("\"{}\"", name.replace('"', "\"\"")))
 }
 
+/// A name in a hint for people, as it has to be written in SQL. What cannot be a name is shown as the text it is.
+pub fn shown(name: &str) -> String {
+    quote_identifier(name).unwrap_or_else(|_| format!("{name:?}"))
+}
+
 /// Quotes a name with its schema: `"schema"."name"`.
 ///
 /// # Errors

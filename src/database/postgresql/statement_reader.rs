@@ -5,7 +5,7 @@ use sqlx::{AssertSqlSafe, PgConnection, Row};
 
 use super::error::{DatabaseError, printable};
 use super::observe::{answer, rows};
-use super::quote_identifier;
+use super::quote::{quote_identifier, shown};
 use super::statements::{Counters, Key, Snapshot};
 
 /// Characters of a text that are read: enough for the comments that frameworks put before a statement.
@@ -48,7 +48,7 @@ pub async fn find(connection: &mut PgConnection) -> Result<Extension, Statements
         return Err(StatementsError::Missing(format!(
             "the extension pg_stat_statements is not installed in the database: run CREATE EXTENSION \
              pg_stat_statements in {} as a superuser",
-            printable(&quote_identifier(&database))
+            printable(&shown(&database))
         )));
     };
     if !may_read {
@@ -62,11 +62,11 @@ pub async fn find(connection: &mut PgConnection) -> Result<Extension, Statements
                 .into(),
         ));
     }
-    let schema = quote_identifier(&schema);
+    let schema = quote_identifier(&schema).map_err(|error| DatabaseError::Other(error.to_string()))?;
     // 1.9, of PostgreSQL 14, has `toplevel` and the view that tells of resets.
     let newer = version >= (1, 9);
     Ok(Extension {
-        user: quote_identifier(&user),
+        user: shown(&user),
         function: format!("{schema}.pg_stat_statements"),
         info: newer.then(|| format!("{schema}.pg_stat_statements_info")),
         toplevel: newer,
@@ -78,7 +78,7 @@ pub async fn find(connection: &mut PgConnection) -> Result<Extension, Statements
 pub fn monitor_hint(user: &str) -> String {
     format!(
         "other roles' sessions and statements are hidden from {0}: run GRANT pg_monitor TO {0} as a superuser",
-        printable(&quote_identifier(user))
+        printable(&shown(user))
     )
 }
 

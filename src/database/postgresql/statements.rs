@@ -3,8 +3,9 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use crate::measure::StatementInterval;
+use crate::diagnose::StatementGrowth;
 use crate::measure::log_normal::{self, Moments};
+use crate::measure::{StatementFigures, StatementInterval};
 
 /// Marks that are kept.
 const MARKS: usize = 16;
@@ -94,36 +95,6 @@ impl Snapshot {
     }
 }
 
-/// Growth of one statement since an onset, against what it did before.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct StatementGrowth {
-    /// `queryid`.
-    pub query_id: i64,
-    /// Executions seen before the onset.
-    pub calls_before: f64,
-    /// Mean execution time in ms before the onset; `None` when none was seen.
-    pub mean_before_ms: Option<f64>,
-    /// Executions since the onset.
-    pub calls: f64,
-    /// Mean execution time in ms since the onset.
-    pub mean_ms: f64,
-    /// Executions per second since the onset.
-    pub calls_per_second: f64,
-    /// Rows that an execution returned or changed, on average.
-    pub rows_per_call: f64,
-    /// Execution time in ms since the onset, of all executions.
-    pub total_ms: f64,
-}
-
-/// What some statements did together over a time.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct StatementFigures {
-    /// Executions.
-    pub calls: f64,
-    /// Mean execution time in ms; 0 without executions.
-    pub mean_ms: f64,
-}
-
 /// Totals of every statement at one instant, since the history began.
 #[derive(Clone, Debug)]
 struct Mark {
@@ -138,6 +109,8 @@ pub struct StatementHistory {
     last: Option<Snapshot>,
     totals: HashMap<i64, Counters>,
     marks: VecDeque<Mark>,
+    /// What every statement had done before the first reading, since the server's own statistics began.
+    earlier: HashMap<i64, Counters>,
     touches_rows: HashMap<i64, bool>,
 }
 
@@ -172,6 +145,12 @@ impl StatementHistory {
     pub fn push(&mut self, snapshot: Snapshot) -> Option<StatementInterval> {
         if self.was_reset(&snapshot) {
             self.clear();
+        }
+        if self.marks.is_empty() {
+            self.earlier.clear();
+            for (key, counters) in &snapshot.entries {
+                self.earlier.entry(key.query_id).or_default().add(*counters);
+            }
         }
         let interval = self.last.take().map(|last| self.grow(&last, &snapshot));
         if self.touches_rows.len() > 2 * snapshot.entries.len() + 1_000 {
@@ -230,23 +209,30 @@ impl StatementHistory {
 
     /// Growth of every statement since `onset_ms` (ms since the Unix epoch), the most time-consuming first. It is
     /// counted from the last reading before the onset: the value at the onset already speaks of the time after that.
+    /// What was not seen before the onset, because the watch began later, is compared with the server's own statistics
+    /// at the first reading: a statement that was always slow has not grown.
     pub fn growth(&self, onset_ms: i64) -> Vec<StatementGrowth> {
         let (Some(oldest), Some(newest)) = (self.marks.front(), self.marks.back()) else {
             return Vec::new();
         };
         let base = self.marks.iter().rev().find(|mark| mark.at < onset_ms).unwrap_or(oldest);
         let elapsed = newest.seconds - base.seconds;
+        let elapsed_before = base.seconds - oldest.seconds;
         let mut grown: Vec<StatementGrowth> = newest
             .totals
             .iter()
             .filter_map(|(query_id, totals)| {
                 let before = base.totals.get(query_id).copied().unwrap_or_default();
                 let began = oldest.totals.get(query_id).copied().unwrap_or_default();
-                let (after, before) = (totals.since(Some(before)), before.since(Some(began)));
+                let (after, mut before) = (totals.since(Some(before)), before.since(Some(began)));
+                if before.calls <= 0.0 {
+                    before = self.earlier.get(query_id).copied().unwrap_or_default();
+                }
                 (after.calls > 0.0).then(|| StatementGrowth {
                     query_id: *query_id,
                     calls_before: before.calls,
                     mean_before_ms: (before.calls > 0.0).then(|| before.total_ms / before.calls),
+                    calls_per_second_before: (elapsed_before > 0.0).then(|| before.calls / elapsed_before),
                     calls: after.calls,
                     mean_ms: after.total_ms / after.calls,
                     calls_per_second: if elapsed > 0.0 { after.calls / elapsed } else { 0.0 },

@@ -115,6 +115,7 @@ fn growth_since_an_onset_is_set_against_what_was_before() {
             query_id: 1,
             calls_before: 120.0,
             mean_before_ms: Some(1.0),
+            calls_per_second_before: Some(1.0),
             calls: 120.0,
             mean_ms: 30.0,
             calls_per_second: 1.0,
@@ -131,7 +132,7 @@ fn an_onset_before_the_history_has_nothing_before_it() {
     history.push(reading(0, &[(1, 1, 1.0)]));
     history.push(reading(60, &[(1, 2, 3.0)]));
     let growth = history.growth(-5_000);
-    assert_eq!((growth[0].mean_before_ms, growth[0].mean_ms), (None, 2.0));
+    assert_eq!((growth[0].mean_before_ms, growth[0].mean_ms), (Some(1.0), 2.0));
     assert_eq!(StatementHistory::default().growth(0), []);
 }
 
@@ -170,4 +171,15 @@ fn statements_that_no_longer_run_are_forgotten() {
     }
     assert!(!history.totals.contains_key(&1));
     assert!(history.totals.contains_key(&2));
+}
+
+#[test]
+fn a_watch_that_began_during_the_incident_compares_with_the_servers_own_statistics() {
+    let mut history = history();
+    // Statement 1 was fast for a thousand executions, statement 2 always slow.
+    history.push(reading(0, &[(1, 1_000, 1_000.0), (2, 1_000, 50_000.0)]));
+    history.push(reading(60, &[(1, 1_060, 4_000.0), (2, 1_060, 53_000.0)]));
+    let growth = history.growth(-5_000);
+    let before = |query_id| growth.iter().find(|one| one.query_id == query_id).and_then(|one| one.mean_before_ms);
+    assert_eq!((before(1), before(2)), (Some(1.0), Some(50.0)));
 }

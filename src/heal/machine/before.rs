@@ -58,7 +58,11 @@ fn granted(
     }
     if let Some((reason, until_ms)) = obstacle(situation, policy) {
         if situation.now_ms >= expires_ms {
-            return situation.enter(State::Expired, format!("it could not begin in time: {reason}"), StatusPatch::default());
+            return situation.enter(
+                State::Expired,
+                format!("it could not begin in time: {reason}"),
+                StatusPatch::default(),
+            );
         }
         let until_ms = until_ms.map_or(expires_ms, |until| until.min(expires_ms));
         return say(situation, State::Deferred, reason, Some(until_ms));
@@ -136,8 +140,12 @@ fn permission(situation: &Situation<'_>, policy: &Policy) -> Permission {
     let action = actions::action(situation.spec.action).text;
     let level = policy.risk_overrides.get(action).copied().unwrap_or(plan.risk.level);
     if policy.mode == Mode::Auto && level <= policy.auto_up_to && level != RiskLevel::Critical {
-        let message = format!("risk {} needs no person (autoUpTo: {})", risk::name(level), risk::name(policy.auto_up_to));
-        return Permission::Granted(ApprovalStatus { by: "policy".into(), decided_by: None, plan_hash: hash.clone() }, message);
+        let message =
+            format!("risk {} needs no person (autoUpTo: {})", risk::name(level), risk::name(policy.auto_up_to));
+        return Permission::Granted(
+            ApprovalStatus { by: "policy".into(), decided_by: None, plan_hash: hash.clone() },
+            message,
+        );
     }
     let mut message = match policy.mode {
         Mode::Auto => format!("risk {} is above autoUpTo: {}", risk::name(level), risk::name(policy.auto_up_to)),

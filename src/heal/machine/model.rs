@@ -121,8 +121,7 @@ impl Exploration {
     }
 
     fn write(&self, stage: &mut Stage, write: Write) {
-        let apply_active =
-            stage.jobs.iter().any(|job| job.purpose == Purpose::Apply && job.phase == JobPhase::Active);
+        let apply_active = stage.jobs.iter().any(|job| job.purpose == Purpose::Apply && job.phase == JobPhase::Active);
         match write {
             Write::Enter { state, message, approved_by, applied, jobs } => {
                 let over = is_terminal(stage.state) && stage.state != State::Unverified;

@@ -37,7 +37,8 @@ pub(super) fn run(situation: &Situation<'_>) -> Decision {
         }
         (_, Some(report)) => match report.outcome {
             Outcome::Applied | Outcome::Adopted => {
-                let at = report.finished_at.parse::<jiff::Timestamp>().map_or(finished_ms, jiff::Timestamp::as_millisecond);
+                let at =
+                    report.finished_at.parse::<jiff::Timestamp>().map_or(finished_ms, jiff::Timestamp::as_millisecond);
                 // The Job's clock may be wrong; the change ended neither before its Job began nor in the future.
                 let applied_ms = at.clamp(job.created_ms.min(situation.now_ms), situation.now_ms);
                 let patch = StatusPatch { applied_at: Some(timestamp(applied_ms)), ..StatusPatch::default() };
@@ -151,7 +152,8 @@ pub(super) fn roll_back(situation: &Situation<'_>) -> Decision {
         return decision;
     }
     // An executor that has not begun yet must not begin after the way back.
-    if let Some(job) = situation.jobs.iter().find(|job| job.purpose == Purpose::Apply && job.phase == JobPhase::Active) {
+    if let Some(job) = situation.jobs.iter().find(|job| job.purpose == Purpose::Apply && job.phase == JobPhase::Active)
+    {
         return Decision::DeleteJob { name: job.name.clone() };
     }
     let Some(job) = situation.latest(Purpose::Undo) else {

@@ -5,7 +5,7 @@ use crate::heal::approval::ApprovalSeen;
 use crate::heal::budget::Reservation;
 use crate::heal::policy::Policy;
 use crate::heal::report::FixReport;
-use crate::heal::verify::StatementFigures;
+use crate::measure::StatementFigures;
 
 /// How the incident stands.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]

@@ -9,7 +9,7 @@ use crate::heal::approval::ApprovalSeen;
 use crate::heal::budget::Reservation;
 use crate::heal::policy::Policy;
 use crate::heal::report::{FixReport, Outcome};
-use crate::heal::verify::StatementFigures;
+use crate::measure::StatementFigures;
 
 pub(super) const UID: &str = "0b9f3b9e-6d0a-4f0e-9d3f-0123456789ab";
 
@@ -131,7 +131,15 @@ impl World {
         let name = job_name(UID, purpose, attempt);
         self.status.jobs.push(JobStatus { name: name.clone(), ..JobStatus::default() });
         let finished_ms = (phase != JobPhase::Active).then_some(self.now_ms - 60_000);
-        self.jobs.push(JobSeen { name, purpose, attempt, phase, report, created_ms: self.now_ms - 100_000, finished_ms });
+        self.jobs.push(JobSeen {
+            name,
+            purpose,
+            attempt,
+            phase,
+            report,
+            created_ms: self.now_ms - 100_000,
+            finished_ms,
+        });
         self
     }
 }
@@ -162,8 +170,7 @@ pub(super) fn report(outcome: Outcome, changed: bool) -> FixReport {
     }
 }
 
-const BEFORE: [State; 5] =
-    [State::Planned, State::AwaitingApproval, State::Cleared, State::Deferred, State::Reserved];
+const BEFORE: [State; 5] = [State::Planned, State::AwaitingApproval, State::Cleared, State::Deferred, State::Reserved];
 
 #[test]
 fn a_low_risk_needs_no_person_in_mode_auto_and_one_in_mode_suggest() {
@@ -309,16 +316,21 @@ fn an_unanswered_question_expires_and_says_why_approvals_do_not_count() {
 #[test]
 fn the_report_of_the_job_decides() {
     let run = |outcome, changed| {
-        World::new(State::Running).with_job(Purpose::Apply, 1, JobPhase::Failed, Some(report(outcome, changed))).entered()
+        World::new(State::Running)
+            .with_job(Purpose::Apply, 1, JobPhase::Failed, Some(report(outcome, changed)))
+            .entered()
     };
     assert_eq!(run(Outcome::Applied, true), Some(State::Verifying));
     assert_eq!(run(Outcome::Adopted, false), Some(State::Verifying));
     assert_eq!(run(Outcome::Refused, false), Some(State::Failed));
     assert_eq!(run(Outcome::Failed, false), Some(State::Failed));
     assert_eq!(run(Outcome::Failed, true), Some(State::RollingBack));
-    let world = World::new(State::Running)
-        .with_job(Purpose::Apply, 1, JobPhase::Failed, None)
-        .with_job(Purpose::Apply, 2, JobPhase::Failed, Some(report(Outcome::Refused, false)));
+    let world = World::new(State::Running).with_job(Purpose::Apply, 1, JobPhase::Failed, None).with_job(
+        Purpose::Apply,
+        2,
+        JobPhase::Failed,
+        Some(report(Outcome::Refused, false)),
+    );
     assert_eq!(world.entered(), Some(State::RollingBack), "the first attempt may have left something");
 }
 

@@ -1,5 +1,6 @@
 //! A proxy in front of PostgreSQL that understands as much of its protocol as counting messages takes.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -10,7 +11,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::api_proxy::{Actions, Moment, act};
+use crate::api_proxy::{Action, Actions, Moment, act};
 
 /// The codes by which a client asks for TLS or GSSAPI encryption before its first message.
 const ENCRYPTION_REQUESTS: [u32; 2] = [80_877_103, 80_877_104];
@@ -33,6 +34,10 @@ pub struct Message {
 struct State {
     messages: Vec<Message>,
     actions: Actions,
+    /// What is done when a message has been sent on, by its number.
+    afterwards: BTreeMap<usize, Action>,
+    /// Only sessions whose name begins so are counted; all if empty.
+    sessions: String,
 }
 
 /// A TCP proxy in front of a PostgreSQL server. Connections that the server encrypts pass through uncounted.
@@ -50,9 +55,18 @@ impl PgProxy {
     /// # Errors
     /// The port is taken.
     pub async fn start(listen: SocketAddr, server: SocketAddr) -> Result<Self> {
+        Self::start_for(listen, server, "").await
+    }
+
+    /// As [`PgProxy::start`], but only the messages of sessions whose `application_name` begins with `sessions` are
+    /// counted and acted upon; those of the others pass through.
+    ///
+    /// # Errors
+    /// As [`PgProxy::start`].
+    pub async fn start_for(listen: SocketAddr, server: SocketAddr, sessions: &str) -> Result<Self> {
         let listener = TcpListener::bind(listen).await.with_context(|| format!("listening on {listen}"))?;
         let address = listener.local_addr()?;
-        let state = Arc::new(Mutex::new(State::default()));
+        let state = Arc::new(Mutex::new(State { sessions: sessions.to_owned(), ..State::default() }));
         let (open, opened) = watch::channel(Some(0));
         let task = tokio::spawn(accept(listener, server, Arc::clone(&state), opened));
         Ok(Self { address, state, open, task })
@@ -85,6 +99,21 @@ impl PgProxy {
             bail!("message {number} has passed already, of {}", state.messages.len());
         }
         state.actions.add(number, moment, Box::new(action));
+        Ok(())
+    }
+
+    /// Calls `action` once when the `number`-th message from the start of the proxy has been sent on. Then the
+    /// connection ends: the server gets no later message of it, and the client no answer. That is what a client leaves
+    /// behind that is killed at this moment.
+    ///
+    /// # Errors
+    /// That message has passed already.
+    pub fn after_message(&self, number: usize, action: impl FnOnce() + Send + 'static) -> Result<()> {
+        let mut state = lock(&self.state);
+        if number <= state.messages.len() {
+            bail!("message {number} has passed already, of {}", state.messages.len());
+        }
+        state.afterwards.insert(number, Box::new(action));
         Ok(())
     }
 
@@ -165,7 +194,8 @@ async fn serve(client: TcpStream, server: SocketAddr, state: Arc<Mutex<State>>) 
     }
 }
 
-/// Forwards what precedes the first message; false when the connection is encrypted from here on.
+/// Forwards what precedes the first message; false when the connection is not counted: it is encrypted from here on,
+/// or the session has another name.
 async fn begin(
     from_client: &mut OwnedReadHalf,
     to_client: &mut OwnedWriteHalf,
@@ -181,6 +211,10 @@ async fn begin(
         let code = body.first_chunk().map_or(0, |code| u32::from_be_bytes(*code));
         let bytes = [&head[..], &body].concat();
         if !ENCRYPTION_REQUESTS.contains(&code) {
+            if !is_counted(&body, &lock(state).sessions) {
+                to_server.write_all(&bytes).await?;
+                return Ok(false);
+            }
             send(to_server, &bytes, '^', None, state, awaited).await?;
             return Ok(true);
         }
@@ -191,6 +225,13 @@ async fn begin(
             return Ok(false);
         }
     }
+}
+
+/// Whether a session that begins with this message is counted: its parameters are pairs of texts that end with a zero.
+fn is_counted(startup: &[u8], sessions: &str) -> bool {
+    let texts: Vec<&[u8]> = startup.get(4..).unwrap_or_default().split(|byte| *byte == 0).collect();
+    let name = texts.chunks(2).find(|pair| pair[0] == b"application_name").and_then(|pair| pair.get(1));
+    name.copied().unwrap_or_default().starts_with(sessions.as_bytes())
 }
 
 async fn body(from_client: &mut OwnedReadHalf, head: [u8; 4]) -> Result<Vec<u8>> {
@@ -239,19 +280,23 @@ async fn send(
     state: &Mutex<State>,
     awaited: &Mutex<Option<usize>>,
 ) -> Result<()> {
-    let (number, actions) = {
+    let (number, actions, afterwards) = {
         let mut state = lock(state);
         let number = state.messages.len() + 1;
         state.messages.push(Message { number, kind, sql });
         if state.actions.awaits_reply(number) {
             *awaited.lock().unwrap_or_else(PoisonError::into_inner) = Some(number);
         }
-        (number, state.actions.take(number, false))
+        (number, state.actions.take(number, false), state.afterwards.remove(&number))
     };
     if !act(actions).await? {
         bail!("message {number} is lost");
     }
     to_server.write_all(bytes).await?;
+    if let Some(action) = afterwards {
+        tokio::task::spawn_blocking(action).await.context("the action of a test")?;
+        bail!("nothing after message {number} is sent on");
+    }
     Ok(())
 }
 

@@ -204,7 +204,15 @@ subjects: [{{kind: ServiceAccount, name: {account}, namespace: {account_namespac
     /// The import fails; its message is in the error.
     pub async fn import(&self, path: &std::path::Path) -> Result<String> {
         let output = tokio::process::Command::new(self.programs.join("dbmedic"))
-            .args(["history", "import", "--pod", POD, "--baseline", &format!("{}/orders", self.namespace), "--data-dir"])
+            .args([
+                "history",
+                "import",
+                "--pod",
+                POD,
+                "--baseline",
+                &format!("{}/orders", self.namespace),
+                "--data-dir",
+            ])
             .arg(self.data_directory())
             .arg(path)
             .output()
@@ -352,8 +360,22 @@ async fn database(options: &Options) -> Result<Postgres> {
 async fn roles(postgres: &Postgres) -> Result<()> {
     let output = tokio::process::Command::new("psql")
         .env("PGPASSWORD", Postgres::superuser_password()?)
-        .args(["-h", &postgres.address().to_string(), "-p", &postgres.port().to_string(), "-U", "postgres", "-d", "orders"])
-        .args(["-v", &format!("monitor_password={MONITOR_PASSWORD}"), "-v", &format!("fixer_password={FIXER_PASSWORD}")])
+        .args([
+            "-h",
+            &postgres.address().to_string(),
+            "-p",
+            &postgres.port().to_string(),
+            "-U",
+            "postgres",
+            "-d",
+            "orders",
+        ])
+        .args([
+            "-v",
+            &format!("monitor_password={MONITOR_PASSWORD}"),
+            "-v",
+            &format!("fixer_password={FIXER_PASSWORD}"),
+        ])
         .args(["-v", "owner=orders_owner", "-q", "-f"])
         .arg(workspace().join("examples/quickstart/roles.sql"))
         .output()
@@ -457,10 +479,13 @@ async fn statement(connection: &mut sqlx::PgConnection, turn: u64, rows: u64) ->
     let key = i64::try_from((turn >> 16) % rows + 1).unwrap_or(1);
     let customer = i32::try_from((turn >> 16) % (rows / 20).max(1)).unwrap_or(1);
     let query = match (turn >> 40) % 10 {
-        0..=5 => sqlx::query("select id, amount, created_at from orders where customer_id = $1 order by created_at desc limit 10")
-            .bind(customer),
+        0..=5 => sqlx::query(
+            "select id, amount, created_at from orders where customer_id = $1 order by created_at desc limit 10",
+        )
+        .bind(customer),
         6..=8 => sqlx::query("update orders set amount = amount + 1 where id = $1").bind(key),
-        _ => sqlx::query("insert into orders (customer_id, status, amount, note) values ($1, 'open', 10, 'new')").bind(customer),
+        _ => sqlx::query("insert into orders (customer_id, status, amount, note) values ($1, 'open', 10, 'new')")
+            .bind(customer),
     };
     connection.execute(query).await.map(drop)
 }
@@ -491,7 +516,9 @@ pub fn history_csv(centre: f64, days: u32, step: u32) -> String {
         let day = (at % 86_400) as f64 / 86_400.0;
         let weekend = if (at / 86_400 + 3) % 7 >= 5 { 0.6 } else { 1.0 };
         let season = weekend * (1.0 + 0.3 * (std::f64::consts::TAU * (day - 0.35)).sin());
-        let time = jiff::Timestamp::from_second(i64::try_from(at).unwrap_or(0)).map(|time| time.to_string()).unwrap_or_default();
+        let time = jiff::Timestamp::from_second(i64::try_from(at).unwrap_or(0))
+            .map(|time| time.to_string())
+            .unwrap_or_default();
         let response = (centre * (0.85 + 0.15 * season) * (1.0 + 0.2 * noise())).max(centre * 0.1);
         // Writing to a String cannot fail.
         let _ = writeln!(

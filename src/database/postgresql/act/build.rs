@@ -106,7 +106,9 @@ async fn build(work: &mut Work<'_>, session: &mut Session) -> Result<Option<Stri
         return Err(Stop::Refused("no time was left for the build".into()));
     }
     work.changed = true;
-    let Err(error) = concurrently(work, session, work.order.plan.statement.clone(), limit).await? else { return Ok(None) };
+    let Err(error) = concurrently(work, session, work.order.plan.statement.clone(), limit).await? else {
+        return Ok(None);
+    };
     if !is_server_error(&error) {
         return Err(stopped(error));
     }
@@ -164,15 +166,18 @@ async fn drop_invalid(work: &mut Work<'_>, session: &mut Session) -> Result<(), 
 async fn finish(work: &mut Work<'_>, session: &mut Session, builds: u32) -> Result<Done, Stop> {
     sign(work, session).await?;
     let index = catalogue::index(session, work).await?;
-    let good = index.is_some_and(|index| {
-        index.valid && index.ready && index.exact && index.owner(work.order.uid) == Owner::Ours
-    });
+    let good = index
+        .is_some_and(|index| index.valid && index.ready && index.exact && index.owner(work.order.uid) == Owner::Ours);
     if !good {
         return Err(Stop::Failed("the index is not valid, ready, signed and as planned after the build".into()));
     }
     let name = &work.index.name;
     Ok(if builds > 0 {
-        Done { outcome: Outcome::Applied, message: format!("index {name:?} is built and valid"), index_valid: Some(true) }
+        Done {
+            outcome: Outcome::Applied,
+            message: format!("index {name:?} is built and valid"),
+            index_valid: Some(true),
+        }
     } else {
         Done {
             outcome: Outcome::Adopted,

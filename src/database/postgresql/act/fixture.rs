@@ -118,7 +118,10 @@ impl Drop for Server {
 }
 
 pub async fn execute(connection: &mut PgConnection, statement: &str) {
-    sqlx::raw_sql(AssertSqlSafe(statement.to_owned())).execute(connection).await.unwrap_or_else(|error| panic!("{statement}: {error}"));
+    sqlx::raw_sql(AssertSqlSafe(statement.to_owned()))
+        .execute(connection)
+        .await
+        .unwrap_or_else(|error| panic!("{statement}: {error}"));
 }
 
 pub async fn count(connection: &mut PgConnection, statement: &str) -> i64 {
@@ -236,7 +239,8 @@ impl Shop {
     pub async fn assert_nothing_is_left_open(&self) {
         until("the end of the executor's sessions and locks", || async {
             let mut admin = self.server.admin().await;
-            count(&mut admin, "select count(*) from pg_stat_activity where application_name like 'dbmedic-act%'").await == 0
+            count(&mut admin, "select count(*) from pg_stat_activity where application_name like 'dbmedic-act%'").await
+                == 0
                 && count(&mut admin, "select count(*) from pg_locks where locktype = 'advisory'").await == 0
         })
         .await;

@@ -110,11 +110,8 @@ impl Session {
     /// Refuses another server, a standby, and for a change a server that was failed over since the plan was made. A
     /// way back follows the index to the new primary: it is bound to the index by its key.
     pub(super) async fn check_identity(&mut self, target: &PlanTarget, purpose: Purpose) -> Result<(), Stop> {
-        let recovering: bool = sqlx::query("select pg_is_in_recovery()")
-            .fetch_one(&mut self.connection)
-            .await
-            .map_err(stopped)?
-            .get(0);
+        let recovering: bool =
+            sqlx::query("select pg_is_in_recovery()").fetch_one(&mut self.connection).await.map_err(stopped)?.get(0);
         if recovering {
             return Err(Stop::Refused("the server is a standby".into()));
         }
@@ -246,7 +243,7 @@ pub(super) fn is_server_error(error: &sqlx::Error) -> bool {
 
 /// SQLSTATE of a server's error.
 pub(super) fn code(error: &sqlx::Error) -> String {
-    error.as_database_error().and_then(|inner| inner.code()).unwrap_or_default().into_owned()
+    error.as_database_error().and_then(sqlx::error::DatabaseError::code).unwrap_or_default().into_owned()
 }
 
 /// What the server said, with its code; never a statement or a password.

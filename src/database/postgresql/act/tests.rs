@@ -24,8 +24,23 @@ async fn the_executor_as_a_process() {
     let (port, hash) = (std::env::var("TEST_PORT").unwrap(), std::env::var("TEST_PLAN_HASH").unwrap());
     let report = format!("{directory}/report");
     let arguments = [
-        "fix", "--remediation", UID, "--plan-hash", &hash, "--purpose", "apply", "--host", "127.0.0.1", "--port", &port,
-        "--credentials", &directory, "--report", &report, "--tls", "disable",
+        "fix",
+        "--remediation",
+        UID,
+        "--plan-hash",
+        &hash,
+        "--purpose",
+        "apply",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        &port,
+        "--credentials",
+        &directory,
+        "--report",
+        &report,
+        "--tls",
+        "disable",
     ];
     let code = crate::fix::run(Command::parse_from(arguments).arguments).await;
     std::process::exit(i32::from(code));
@@ -35,7 +50,11 @@ async fn the_executor_as_a_process() {
 async fn an_index_is_built_signed_adopted_and_taken_back() {
     let mut shop = Shop::open().await;
     let report = shop.apply().await;
-    assert_eq!((report.outcome, report.changed, report.index_valid), (Outcome::Applied, true, Some(true)), "{report:?}");
+    assert_eq!(
+        (report.outcome, report.changed, report.index_valid),
+        (Outcome::Applied, true, Some(true)),
+        "{report:?}"
+    );
     assert_eq!(shop.indexes().await, [SIGNED]);
     let report = shop.apply().await;
     assert_eq!((report.outcome, report.changed), (Outcome::Adopted, false), "{report:?}");
@@ -196,7 +215,8 @@ async fn a_standby_is_refused() {
 
 #[tokio::test]
 async fn hostile_names_stay_names() {
-    let shop = Shop::with(r#"we"ird; drop schema public cascade; --"#, "Tä\"ble 'x' $$\n--", "co\"l); drop table x; --").await;
+    let shop =
+        Shop::with(r#"we"ird; drop schema public cascade; --"#, "Tä\"ble 'x' $$\n--", "co\"l); drop table x; --").await;
     let report = shop.apply().await;
     assert_eq!(report.outcome, Outcome::Applied, "{report:?}");
     assert_eq!(shop.indexes().await, [SIGNED]);
@@ -234,7 +254,9 @@ async fn what_is_not_ours_is_neither_adopted_nor_dropped() {
         format!("create unique index \"{name}\" on public.orders (customer_id, id)"),
         format!("create index \"{name}\" on public.orders (customer_id) where id > 5"),
         format!("create index \"{name}\" on public.orders (customer_id desc)"),
-        format!("create index \"{name}\" on public.orders (customer_id); comment on index public.\"{name}\" is 'dbmedic key=other'"),
+        format!(
+            "create index \"{name}\" on public.orders (customer_id); comment on index public.\"{name}\" is 'dbmedic key=other'"
+        ),
         format!("create index \"{name}\" on public.orders (customer_id); comment on index public.\"{name}\" is 'mine'"),
     ];
     for statement in foreign {
@@ -248,7 +270,11 @@ async fn what_is_not_ours_is_neither_adopted_nor_dropped() {
     execute(&mut shop.admin, &format!("create table public.\"{name}\" ()")).await;
     assert_eq!(shop.apply().await.outcome, Outcome::Refused);
     assert_eq!(shop.undo().await.outcome, Outcome::Refused);
-    execute(&mut shop.admin, &format!("drop table public.\"{name}\"; create index same on public.orders (customer_id)")).await;
+    execute(
+        &mut shop.admin,
+        &format!("drop table public.\"{name}\"; create index same on public.orders (customer_id)"),
+    )
+    .await;
     let report = shop.apply().await;
     assert!(report.outcome == Outcome::Refused && report.message.contains("same"), "{report:?}");
 }

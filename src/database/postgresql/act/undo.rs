@@ -52,7 +52,9 @@ async fn take_back(work: &mut Work<'_>, session: &mut Session) -> Result<Done, S
         match concurrently(work, session, work.order.plan.undo.clone(), limit).await? {
             Ok(()) => {}
             // undefined_object: somebody was quicker. lock_not_available, deadlock_detected, query_canceled: again.
-            Err(error) if ["42704", "55P03", "40P01", "57014"].contains(&code(&error).as_str()) => last = describe(&error),
+            Err(error) if ["42704", "55P03", "40P01", "57014"].contains(&code(&error).as_str()) => {
+                last = describe(&error);
+            }
             Err(error) if is_server_error(&error) => {
                 return Err(Stop::Failed(format!("the index cannot be dropped: {}", describe(&error))));
             }

@@ -3,23 +3,26 @@
 //! Each stream has its own back-off, so that one kind that cannot be listed never stops the others, and reports
 //! its progress, which liveness depends on.
 
+mod merging;
+
 use std::fmt::Debug;
-use std::future::Future;
 use std::hash::Hash;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::{StreamExt, TryStreamExt};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::serde::de::DeserializeOwned;
 use kube::core::DeserializeGuard;
+use kube::runtime::WatchStreamExt;
 use kube::runtime::reflector::{self, Store};
 use kube::runtime::watcher::{self, Event};
-use kube::runtime::WatchStreamExt;
 use kube::{Api, Client, Resource, ResourceExt};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
+
+use merging::Merging;
 
 use crate::api::{Anomaly, AnomalyRule, Baseline, Remediation, RemediationApproval, RemediationPolicy};
 
@@ -90,7 +93,12 @@ pub struct Changed {
 }
 
 /// Starts one watch per kind and namespace scope. Changes are sent to `changes` from the first list on.
-pub fn start(client: &Client, namespaces: &[String], changes: &mpsc::UnboundedSender<Changed>, cancel: &CancellationToken) -> Stores {
+pub fn start(
+    client: &Client,
+    namespaces: &[String],
+    changes: &mpsc::UnboundedSender<Changed>,
+    cancel: &CancellationToken,
+) -> Stores {
     let mut starter = Starter { client, namespaces, changes, cancel, progress: Vec::new(), tasks: Vec::new() };
     let baselines = starter.watch::<Baseline>(Kind::Baseline, |_| None, "");
     let rules = starter.watch::<AnomalyRule>(Kind::Rule, |_| None, "");
@@ -100,7 +108,11 @@ pub fn start(client: &Client, namespaces: &[String], changes: &mpsc::UnboundedSe
     let approvals =
         starter.watch::<RemediationApproval>(Kind::Approval, |approval| Some(approval.spec.remediation.clone()), "");
     let pods = starter.watch::<Pod>(Kind::Pod, |_| None, "");
-    let jobs = starter.watch::<Job>(Kind::Job, |job| job.owner_references().first().map(|owner| owner.name.clone()), REMEDIATION_LABEL);
+    let jobs = starter.watch::<Job>(
+        Kind::Job,
+        |job| job.owner_references().first().map(|owner| owner.name.clone()),
+        REMEDIATION_LABEL,
+    );
     let progress = Arc::new(std::mem::take(&mut starter.progress));
     for task in std::mem::take(&mut starter.tasks) {
         task(progress.clone());
@@ -134,16 +146,25 @@ struct Starter<'a> {
 impl Starter<'_> {
     fn watch<K>(&mut self, kind: Kind, points_at: fn(&K) -> Option<String>, label: &str) -> Store<K>
     where
-        K: Resource<Scope = k8s_openapi::NamespaceResourceScope> + ResourceExt + Clone + DeserializeOwned + Debug + Send + Sync + Prunable + 'static,
+        K: Resource<Scope = k8s_openapi::NamespaceResourceScope>
+            + ResourceExt
+            + Clone
+            + DeserializeOwned
+            + Debug
+            + Send
+            + Sync
+            + Prunable
+            + 'static,
         K::DynamicType: Default + Eq + Hash + Clone + Debug + Unpin + Send + Sync,
     {
         let (store, writer) = reflector::store::<K>();
-        let writer = Arc::new(std::sync::Mutex::new(Merging::new(writer, self.namespaces.len().max(1))));
+        let writer = Arc::new(Mutex::new(Merging::new(writer, self.namespaces.len().max(1))));
         let scopes: Vec<Option<String>> =
             if self.namespaces.is_empty() { vec![None] } else { self.namespaces.iter().cloned().map(Some).collect() };
         for (scope_index, scope) in scopes.into_iter().enumerate() {
             let index = self.progress.len();
-            self.progress.push(Progress { kind: K::plural(&K::DynamicType::default()).into_owned(), last: AtomicI64::new(0) });
+            self.progress
+                .push(Progress { kind: K::plural(&K::DynamicType::default()).into_owned(), last: AtomicI64::new(0) });
             let api: Api<DeserializeGuard<K>> = match &scope {
                 Some(namespace) => Api::namespaced(self.client.clone(), namespace),
                 None => Api::all(self.client.clone()),
@@ -163,60 +184,71 @@ impl Starter<'_> {
 }
 
 #[allow(clippy::too_many_arguments, reason = "one private task with everything it owns")]
-fn follow<K>(
+async fn follow<K>(
     api: Api<DeserializeGuard<K>>,
     config: watcher::Config,
-    writer: Arc<std::sync::Mutex<Merging<K>>>,
+    writer: Arc<Mutex<Merging<K>>>,
     scope: usize,
     kind: Kind,
     points_at: fn(&K) -> Option<String>,
     changes: mpsc::UnboundedSender<Changed>,
     progress: Arc<Vec<Progress>>,
     index: usize,
-) -> impl Future<Output = ()> + Send
-where
+) where
     K: Resource + ResourceExt + Clone + DeserializeOwned + Debug + Send + Sync + Prunable + 'static,
     K::DynamicType: Default + Eq + Hash + Clone + Debug + Unpin + Send + Sync,
 {
-    async move {
-        let mut events = watcher::watcher(api, config).default_backoff().boxed();
-        loop {
-            match events.try_next().await {
-                Ok(Some(event)) => {
-                    let complete = matches!(event, Event::InitDone);
-                    let event = valid(event);
-                    if let Some(event) = event {
-                        if let Event::Apply(object) | Event::InitApply(object) | Event::Delete(object) = &event {
-                            let changed = Changed {
-                                kind,
-                                namespace: object.namespace().unwrap_or_default(),
-                                name: object.name_any(),
-                                points_at: points_at(object),
-                            };
-                            apply(&writer, scope, event);
-                            // The receiver lives as long as the process; when it is gone, so are we.
-                            let _ = changes.send(changed);
-                        } else {
-                            apply(&writer, scope, event);
-                        }
-                    }
-                    if complete || progress[index].last.load(Ordering::Relaxed) != 0 {
-                        progress[index].last.store(now_ms(), Ordering::Relaxed);
+    let mut events = watcher::watcher(api, config).default_backoff().boxed();
+    loop {
+        match events.try_next().await {
+            Ok(Some(event)) => {
+                let complete = matches!(event, Event::InitDone);
+                if let Some(event) = valid(event) {
+                    let touched = lock(&writer).apply(scope, event);
+                    for object in touched {
+                        let changed = Changed {
+                            kind,
+                            namespace: object.namespace().unwrap_or_default(),
+                            name: object.name_any(),
+                            points_at: points_at(&object),
+                        };
+                        // The receiver lives as long as the process; when it is gone, so are we.
+                        let _ = changes.send(changed);
                     }
                 }
-                Ok(None) => return,
-                Err(error) => tracing::warn!(kind = %progress[index].kind, %error, "watch failed; trying again"),
+                if complete || progress[index].last.load(Ordering::Relaxed) != 0 {
+                    progress[index].last.store(now_ms(), Ordering::Relaxed);
+                }
+            }
+            Ok(None) => return,
+            Err(error) => {
+                tracing::warn!(kind = %progress[index].kind, %error, "watch failed; trying again");
+                // Without the right to fix there are no Jobs to see: the operator observes and suggests.
+                if kind == Kind::Job && is_forbidden(&error) {
+                    lock(&writer).without(scope);
+                    progress[index].last.store(now_ms(), Ordering::Relaxed);
+                }
             }
         }
     }
 }
 
-fn apply<K>(writer: &std::sync::Mutex<Merging<K>>, scope: usize, event: Event<K>)
+fn is_forbidden(error: &watcher::Error) -> bool {
+    use watcher::Error::{InitialListFailed, WatchError, WatchStartFailed};
+    match error {
+        InitialListFailed(kube::Error::Api(status))
+        | WatchStartFailed(kube::Error::Api(status))
+        | WatchError(status) => status.is_forbidden(),
+        _ => false,
+    }
+}
+
+fn lock<K>(writer: &Mutex<Merging<K>>) -> MutexGuard<'_, Merging<K>>
 where
-    K: Resource + ResourceExt + Clone,
-    K::DynamicType: Default + Eq + Hash + Clone,
+    K: Resource + Clone + 'static,
+    K::DynamicType: Eq + Hash + Clone,
 {
-    writer.lock().unwrap_or_else(std::sync::PoisonError::into_inner).apply(scope, event);
+    writer.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Drops objects that cannot be read (stored before a schema was tightened): one bad object never stops the others.
@@ -240,79 +272,6 @@ fn valid<K: Resource + ResourceExt + Prunable>(event: Event<DeserializeGuard<K>>
         Event::Apply(object) => Event::Apply(read(object)?),
         Event::Delete(object) => Event::Delete(read(object)?),
     })
-}
-
-/// Several namespaces feed one store: its first list is complete when all of theirs are, and a later list of one
-/// namespace replaces only that namespace's objects.
-struct Merging<K: Resource + Clone + 'static>
-where
-    K::DynamicType: Eq + Hash + Clone,
-{
-    writer: reflector::store::Writer<K>,
-    listing: Vec<Option<Vec<K>>>,
-    known: Vec<std::collections::HashMap<String, K>>,
-    first_lists: usize,
-}
-
-impl<K> Merging<K>
-where
-    K: Resource + ResourceExt + Clone,
-    K::DynamicType: Default + Eq + Hash + Clone,
-{
-    fn new(writer: reflector::store::Writer<K>, scopes: usize) -> Self {
-        Self { writer, listing: vec![None; scopes], known: vec![std::collections::HashMap::new(); scopes], first_lists: scopes }
-    }
-
-    fn apply(&mut self, scope: usize, event: Event<K>) {
-        if self.listing.len() == 1 {
-            self.writer.apply_watcher_event(&event);
-            return;
-        }
-        match event {
-            Event::Init => self.listing[scope] = Some(Vec::new()),
-            Event::InitApply(object) => {
-                if let Some(listing) = &mut self.listing[scope] {
-                    listing.push(object);
-                }
-            }
-            Event::InitDone => self.listed(scope),
-            Event::Apply(object) => {
-                self.known[scope].insert(object.name_any(), object.clone());
-                self.writer.apply_watcher_event(&Event::Apply(object));
-            }
-            Event::Delete(object) => {
-                self.known[scope].remove(&object.name_any());
-                self.writer.apply_watcher_event(&Event::Delete(object));
-            }
-        }
-    }
-
-    fn listed(&mut self, scope: usize) {
-        let listing = self.listing[scope].take().unwrap_or_default();
-        let before = std::mem::take(&mut self.known[scope]);
-        let now: std::collections::HashMap<String, K> =
-            listing.into_iter().map(|object| (object.name_any(), object)).collect();
-        for gone in before.into_iter().filter(|(name, _)| !now.contains_key(name)).map(|(_, object)| object) {
-            self.writer.apply_watcher_event(&Event::Delete(gone));
-        }
-        self.known[scope] = now;
-        if self.first_lists > 1 {
-            self.first_lists -= 1;
-            return;
-        }
-        if self.first_lists == 1 {
-            self.first_lists = 0;
-            self.writer.apply_watcher_event(&Event::Init);
-            for object in self.known.iter().flat_map(|known| known.values()) {
-                self.writer.apply_watcher_event(&Event::InitApply(object.clone()));
-            }
-            self.writer.apply_watcher_event(&Event::InitDone);
-            return;
-        }
-        for object in self.known[scope].values() {
-            self.writer.apply_watcher_event(&Event::Apply(object.clone()));
-        }
-    }
 }
 
 /// Drops what is never used before an object is kept: a whole Pod is 247 KiB in memory, what we need of it a few.

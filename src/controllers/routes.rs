@@ -5,7 +5,7 @@ use kube::runtime::reflector::ObjectRef;
 
 use super::stores::{Changed, Kind, Stores};
 use crate::api::{Anomaly, AnomalyRule, Baseline, Remediation, RemediationPolicy};
-use crate::measure::TargetKey;
+use crate::engine::Noticed;
 
 /// An object that has to be looked at.
 #[derive(Clone, Debug, PartialEq)]
@@ -16,20 +16,6 @@ pub enum Work {
     Policy(ObjectRef<RemediationPolicy>),
     Anomaly(ObjectRef<Anomaly>),
     Remediation(ObjectRef<Remediation>),
-}
-
-/// What the engine noticed.
-#[derive(Clone, Debug)]
-pub enum Noticed {
-    /// A database answers, is gone, changed its role, or was learnt anew.
-    Target(TargetKey),
-    /// The state of an incident changed.
-    Incident {
-        /// The database.
-        target: TargetKey,
-        /// Name of the rule.
-        rule: String,
-    },
 }
 
 /// Everything, for the moment in which leadership begins.
@@ -64,9 +50,12 @@ pub fn route(changed: &Changed, stores: &Stores) -> Vec<Work> {
         Kind::Anomaly => [Work::Anomaly(ObjectRef::new(name).within(namespace))]
             .into_iter()
             .chain(remediations_where(stores, namespace, |remediation| remediation.spec.anomaly_ref.name == name))
-            .chain(stores.anomalies.get(&ObjectRef::new(name).within(namespace)).map(|anomaly| {
-                Work::Baseline(ObjectRef::new(&anomaly.spec.baseline_ref.name).within(namespace))
-            }))
+            .chain(
+                stores
+                    .anomalies
+                    .get(&ObjectRef::new(name).within(namespace))
+                    .map(|anomaly| Work::Baseline(ObjectRef::new(&anomaly.spec.baseline_ref.name).within(namespace))),
+            )
             .collect(),
         Kind::Remediation => {
             let own = Work::Remediation(ObjectRef::new(name).within(namespace));

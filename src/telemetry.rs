@@ -45,15 +45,31 @@ impl Default for Telemetry {
             registry: Registry::default(),
         };
         registry.register("rounds", "Rounds judged", telemetry.rounds.clone());
-        registry.register("history_rounds_dropped", "Rounds not written to the history because its queue was full", telemetry.rounds_dropped.clone());
-        registry.register("collection_failures", "Times that a database became unreachable", telemetry.collection_failures.clone());
+        registry.register(
+            "history_rounds_dropped",
+            "Rounds not written to the history because its queue was full",
+            telemetry.rounds_dropped.clone(),
+        );
+        registry.register(
+            "collection_failures",
+            "Times that a database became unreachable",
+            telemetry.collection_failures.clone(),
+        );
         registry.register("anomalies", "Anomalies created", telemetry.anomalies.clone());
-        registry.register("anomaly_latency_seconds", "Time from the sample to its Anomaly object", telemetry.anomaly_latency.clone());
+        registry.register(
+            "anomaly_latency_seconds",
+            "Time from the sample to its Anomaly object",
+            telemetry.anomaly_latency.clone(),
+        );
         registry.register("reconciles", "Passes by kind and result", telemetry.reconciles.clone());
         registry.register("reconcile_seconds", "Duration of a pass by kind", telemetry.reconcile_seconds.clone());
         registry.register("remediation_transitions", "States entered by Remediations", telemetry.transitions.clone());
         registry.register("leader", "1 while this replica holds the Lease", telemetry.leader.clone());
-        registry.register("watch_age_seconds", "Seconds since a watch last gave a sign of life", telemetry.watch_age.clone());
+        registry.register(
+            "watch_age_seconds",
+            "Seconds since a watch last gave a sign of life",
+            telemetry.watch_age.clone(),
+        );
         Self { registry, ..telemetry }
     }
 }

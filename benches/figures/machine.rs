@@ -1,0 +1,56 @@
+//! What the kernel says of processes: processor time and resident memory.
+
+use std::fs;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+
+/// Processor time of every thread that a process has now.
+///
+/// # Errors
+/// There is no such process, or the kernel keeps no such accounts.
+pub fn processor_time(pid: u32) -> Result<Duration> {
+    let mut nanoseconds = 0;
+    for thread in fs::read_dir(format!("/proc/{pid}/task")).with_context(|| format!("process {pid}"))? {
+        nanoseconds += scheduled(&thread?.path().join("schedstat").display().to_string())?;
+    }
+    Ok(Duration::from_nanos(nanoseconds))
+}
+
+/// Processor time of the calling thread.
+///
+/// # Errors
+/// The kernel keeps no such accounts.
+pub fn own_processor_time() -> Result<Duration> {
+    scheduled("/proc/thread-self/schedstat").map(Duration::from_nanos)
+}
+
+fn scheduled(path: &str) -> Result<u64> {
+    let text = fs::read_to_string(path).with_context(|| format!("reading {path}"))?;
+    text.split(' ').next().and_then(|first| first.trim().parse().ok()).with_context(|| format!("{path}: {text:?}"))
+}
+
+/// Resident memory of a process: all of it, and the part that no file stands behind, in MiB.
+///
+/// # Errors
+/// There is no such process.
+pub fn resident(pid: u32) -> Result<(f64, f64)> {
+    let text = fs::read_to_string(format!("/proc/{pid}/status")).with_context(|| format!("process {pid}"))?;
+    let field = |name: &str| {
+        let line = text.lines().find(|line| line.starts_with(name))?;
+        line.split_whitespace().nth(1)?.parse::<f64>().ok()
+    };
+    let mebibytes = |name: &str| field(name).map(|kib| kib / 1024.0).with_context(|| format!("no {name} of {pid}"));
+    Ok((mebibytes("VmRSS:")?, mebibytes("RssAnon:")?))
+}
+
+/// Processor, its cores and the load of the machine, for people.
+pub fn description() -> String {
+    let processor = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = processor.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
+    let model = model.map_or("processor unknown", |(_, name)| name).trim();
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let load: Vec<&str> = load.split(' ').take(2).collect();
+    format!("{cores} cores, {model}, load {}", load.join(" "))
+}
