@@ -65,6 +65,7 @@ pub async fn observe(anomaly: &Anomaly, context: &Context) -> Observed {
             && onset(other) > began
     });
     let baseline = stores.baselines.get(&ObjectRef::new(&anomaly.spec.baseline_ref.name).within(&namespace));
+    let patience = patience(baseline.as_deref());
     remediations.sort_by_key(|remediation| remediation.spec.step);
     Observed {
         rule,
@@ -77,7 +78,7 @@ pub async fn observe(anomaly: &Anomaly, context: &Context) -> Observed {
         remediations,
         looked_ago: context.looks.ago(&uid),
         since_onset: Duration::from_millis(u64::try_from(jiff::Timestamp::now().as_millisecond() - began).unwrap_or(0)),
-        patience: patience(baseline.as_deref()),
+        patience,
         median_since_onset: stats::median(&mut values),
     }
 }
