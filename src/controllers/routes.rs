@@ -87,6 +87,9 @@ pub fn route_noticed(noticed: &Noticed, stores: &Stores) -> Vec<Work> {
         Noticed::Target(target) => [Work::Baseline(ObjectRef::new(&target.baseline).within(&target.namespace))]
             .into_iter()
             .chain(rules_of_baseline(stores, &target.namespace, &target.baseline))
+            .chain(anomalies_where(stores, &target.namespace, |anomaly| {
+                anomaly.spec.pod == target.pod && anomaly.spec.baseline_ref.name == target.baseline
+            }))
             .collect(),
         Noticed::Incident { target, rule } => vec![Work::Rule(ObjectRef::new(rule).within(&target.namespace))],
     }

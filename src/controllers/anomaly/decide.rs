@@ -11,11 +11,12 @@ use crate::actions::{self, PlanRequest};
 use crate::api::conditions::{self, Said, reasons, types};
 use crate::api::{
     ActionName, Anomaly, AnomalyState, AnomalyStatus, IncidentState, Mode, ObjectReference, Plan, PlanTarget,
-    Remediation, RemediationSpec, RootCause, RootCauseKind, StatementEvidence, Walk,
+    Remediation, RemediationSpec, RemediationState, RootCause, RootCauseKind, StatementEvidence, Walk,
 };
 use crate::diagnose::facts::{MISSING_INDEX, SAFE};
 use crate::diagnose::{Diagnosis, Facts, NOT_VISIBLE};
 use crate::engine::Connection;
+use crate::heal::machine;
 use crate::heal::plan;
 use crate::heal::policy::{self, Policy, Strategy};
 use crate::heal::walk::{self, Next, Walked};
@@ -66,6 +67,27 @@ pub fn wait_for_writer(anomaly: &Anomaly, now: Timestamp) -> Option<Duration> {
     let created = anomaly.metadata.creation_timestamp.as_ref()?.0;
     let age = u64::try_from(now.as_second() - created.as_second()).unwrap_or(0);
     (age < WRITER_SECONDS).then(|| Duration::from_secs(1))
+}
+
+/// Whether the walk of an incident has begun and its last word is missing.
+pub fn is_unfinished(anomaly: &Anomaly) -> bool {
+    anomaly.status.as_ref().and_then(|status| status.walk.as_ref()).is_some_and(|walk| !walk.finished)
+}
+
+/// The last word on an incident that is over, which may come before the end of its change; `None` until that.
+pub fn concluded(anomaly: &Anomaly, observed: &Observed) -> Option<AnomalyStatus> {
+    let state =
+        |remediation: &Remediation| remediation.status.as_ref().and_then(|status| status.state).unwrap_or_default();
+    if observed.remediations.iter().any(|one| !machine::is_terminal(state(one))) {
+        return None;
+    }
+    let helped = observed.remediations.iter().find(|one| state(one) == RemediationState::Succeeded);
+    let message = match helped {
+        Some(one) => format!("step {} brought the metric back", one.spec.step + 1),
+        None => "the incident is over".to_owned(),
+    };
+    let root_cause = anomaly.status.as_ref().and_then(|status| status.root_cause.clone());
+    Some(AnomalyStatus { root_cause, ..words(anomaly, observed, message, true) })
 }
 
 /// The first status of an incident whose writer ended before it could write one.
@@ -179,7 +201,13 @@ fn change(
 ) -> Decision {
     let plan = match plan(anomaly, observed, cause, policy, strategy, (step, action)) {
         Ok(plan) => plan,
-        Err(why) => return say(format!("step {} cannot be planned: {why}", step + 1), false),
+        // What is missing (a connection, a primary) comes without any change of this object: it has to ask again.
+        Err(why) => {
+            return match say(format!("step {} cannot be planned: {why}", step + 1), false) {
+                Decision::Say { status, .. } => Decision::Say { status, look_again: true },
+                other => other,
+            };
+        }
     };
     if policy.mode == Mode::Observe {
         return say(format!("mode is observe: would run {}", plan.statement), true);

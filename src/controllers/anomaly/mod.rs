@@ -33,10 +33,17 @@ pub async fn reconcile(anomaly: Arc<Anomaly>, context: Arc<Context>) -> Result<A
     let namespace = anomaly.namespace().unwrap_or_default();
     let api: Api<Anomaly> = Api::namespaced(context.client.clone(), &namespace);
     let state = anomaly.status.as_ref().and_then(|status| status.state);
-    if state == Some(AnomalyState::Resolved) {
+    if state == Some(AnomalyState::Resolved) && !decide::is_unfinished(&anomaly) {
         return Ok(Action::await_change());
     }
     let observed = observe::observe(&anomaly, &context).await;
+    if state == Some(AnomalyState::Resolved) {
+        // Its last change may end after the incident: the next pass comes with that Remediation.
+        if let Some(said) = decide::concluded(&anomaly, &observed) {
+            write(&anomaly, &api, said).await?;
+        }
+        return Ok(Action::await_change());
+    }
     if let Some(ended) = decide::ended(&anomaly, &observed, k8s_openapi::jiff::Timestamp::now()) {
         // The engine forgets it first: else it would go on with an incident that the object says is over.
         context.engine.end_incident(&observe::key(&anomaly), &anomaly.spec.rule_ref.name).await;

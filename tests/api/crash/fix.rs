@@ -39,6 +39,7 @@ async fn a_fix_killed_at_any_step_is_finished_by_the_next_attempt() -> Result<()
         }
         let wrong = if faults.is_empty() { "" } else { "  WRONG" };
         let _ = writeln!(table, "{n:>4}  {attempts:>8}  {:>7.1}  {at}{wrong}", seconds(run.succeeded));
+        faults.iter().for_each(|fault| eprintln!("{fault}"));
         eprint!("{}", table.lines().last().map(|line| format!("{line}\n")).unwrap_or_default());
         failures.extend(faults.iter().map(|fault| format!("message {n}, {at}: {fault}")));
         if failures.len() >= MOST_FAILURES {
@@ -50,12 +51,28 @@ async fn a_fix_killed_at_any_step_is_finished_by_the_next_attempt() -> Result<()
     Ok(())
 }
 
-/// The messages after which a process is killed.
+/// Messages between two kills where nothing changes in the database.
+const STRIDE: usize = 20;
+/// What changes something that outlives the message: its every message is the last one once.
+const CHANGES: [&str; 2] = ["CREATE INDEX", "pg_try_advisory_lock"];
+
+/// The messages after which a process is killed: all of a change, the first and the last one, and each so many-th.
 fn points(messages: &[Message]) -> BTreeSet<usize> {
-    for (place, message) in messages.iter().enumerate() {
-        eprintln!("{} {} {}", place + 1, message.kind, message.sql.clone().unwrap_or_default());
+    let changes = messages.iter().enumerate().filter(|(_, message)| {
+        message.sql.as_deref().is_some_and(|sql| CHANGES.iter().any(|change| sql.contains(change)))
+    });
+    let mut points: BTreeSet<usize> = (1..=messages.len()).step_by(STRIDE).collect();
+    for (place, message) in changes {
+        // Of the build each message (parse, describe, sync, bind, execute, close, sync), of the claim the last one.
+        let build = message.sql.as_deref().is_some_and(|sql| sql.starts_with(CHANGES[0]));
+        points.extend(if build { place + 1..=place + 7 } else { place + 7..=place + 7 });
     }
-    (1..=messages.len()).step_by(20).collect()
+    // The comment that signs the index: executed, and synced.
+    let comment =
+        messages.iter().position(|message| message.sql.as_deref().is_some_and(|sql| sql.starts_with("COMMENT")));
+    points.extend(comment.into_iter().flat_map(|place| [place + 5, place + 7]));
+    points.insert(messages.len());
+    points
 }
 
 /// The message and the statement that it belongs to.

@@ -11,7 +11,7 @@ use super::scene::{Crash, MOST_FAILURES, Scene};
 /// More writes than one incident can need.
 const MOST_WRITES: usize = 80;
 /// Every so many writes one is lost instead.
-const LOST_STRIDE: usize = 4;
+const LOST_STRIDE: usize = 5;
 
 /// The API server did it, and the operator never hears; now and then, the API server never gets it.
 #[tokio::test(flavor = "multi_thread")]
@@ -53,6 +53,7 @@ async fn the_operator_killed_at_any_write_ends_where_it_would_have_without() -> 
                 seconds(run.succeeded),
                 if faults.is_empty() { "" } else { "  WRONG" }
             );
+            faults.iter().for_each(|fault| eprintln!("{fault}"));
             eprint!("{}", table.lines().last().map(|line| format!("{line}\n")).unwrap_or_default());
             failures.extend(faults.iter().map(|fault| format!("write {n} {name}, {at}: {fault}")));
         }

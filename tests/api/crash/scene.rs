@@ -22,7 +22,7 @@ use crate::world::{PATIENCE, list, programs};
 /// Where the database proxy listens: the pod's address, at the server's own port.
 const POD_ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
 /// No write for so long, and it is over.
-const QUIET: Duration = Duration::from_millis(1200);
+const QUIET: Duration = Duration::from_millis(1000);
 /// Runs that may fail before the test gives up: each may take all the patience there is.
 pub const MOST_FAILURES: usize = 3;
 
@@ -62,7 +62,7 @@ impl Scene {
     /// A watched database that has been learnt, and nothing wrong.
     pub async fn open() -> Result<Self> {
         let cluster = Cluster::shared().await?;
-        let options = Options { rows: 200_000, persistence: "2s", ..Options::default() };
+        let options = Options { rows: 200_000, persistence: "1s", ..Options::default() };
         let shop = Shop::open(cluster, programs(), options).await?;
         shop.postgres.execute("orders", "alter system set log_statement = 'ddl'").await?;
         shop.postgres.execute("orders", "select pg_reload_conf()").await?;
@@ -206,7 +206,7 @@ impl Scene {
         let anomalies = list(&self.api::<Anomaly>()).await.unwrap_or_default();
         let remediations = list(&self.api::<Remediation>()).await.unwrap_or_default();
         let jobs = list(&self.api::<Job>()).await.unwrap_or_default();
-        for object in anomalies.iter().map(serde_json::to_string_pretty) {
+        for object in anomalies.iter().map(|one| serde_json::to_string_pretty(&one.status)) {
             text.push_str(&object.unwrap_or_default());
         }
         for object in remediations.iter().map(|one| serde_json::to_string_pretty(&one.status)) {

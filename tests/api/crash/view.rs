@@ -49,6 +49,13 @@ pub struct RemediationView {
     measured_better: bool,
 }
 
+impl AnomalyView {
+    /// The last word says what helped.
+    fn is_told(&self) -> bool {
+        self.described && self.walk.as_ref().is_some_and(|(_, finished)| *finished)
+    }
+}
+
 impl View {
     /// What is wrong with the end of a run by itself.
     pub fn faults(&self) -> Vec<String> {
@@ -57,6 +64,7 @@ impl View {
         [
             (self.indexes == (1, 0), format!("valid and invalid indexes: {:?}", self.indexes)),
             (self.anomalies.len() == 1, format!("{} Anomalies", self.anomalies.len())),
+            (self.anomalies.iter().all(AnomalyView::is_told), format!("not told to the end: {:?}", self.anomalies)),
             (self.remediations.len() == 1, format!("{} Remediations", self.remediations.len())),
             (succeeded == 1, format!("{succeeded} succeeded")),
             (self.builds == 1, format!("{} builds", self.builds)),
