@@ -147,7 +147,8 @@ async fn tell(
         },
     };
     let before = stored.status.clone().unwrap_or_default();
-    if before.state == Some(wanted.state) {
+    // What was ended for another reason stays ended.
+    if before.state == Some(wanted.state) || before.state == Some(AnomalyState::Resolved) {
         return Ok(());
     }
     let status = incident_status(&stored, wanted);

@@ -36,7 +36,10 @@ pub fn route(changed: &Changed, stores: &Stores) -> Vec<Work> {
     match changed.kind {
         // An overlap concerns every Baseline of the namespace.
         Kind::Baseline => baselines_in(stores, namespace).chain(rules_of_baseline(stores, namespace, name)).collect(),
-        Kind::Pod => baselines_in(stores, namespace).collect(),
+        Kind::Pod => baselines_in(stores, namespace)
+            .chain(anomalies_where(stores, namespace, |anomaly| anomaly.spec.pod == name))
+            .chain(remediations_where(stores, namespace, |remediation| remediation.spec.plan.target.pod == name))
+            .collect(),
         Kind::Rule => [Work::Rule(ObjectRef::new(name).within(namespace))]
             .into_iter()
             .chain(anomalies_where(stores, namespace, |anomaly| anomaly.spec.rule_ref.name == name))

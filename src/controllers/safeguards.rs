@@ -23,15 +23,12 @@ pub async fn gate(client: &Client) -> Result<Result<(), String>, Error> {
     let expected = gate::expected()
         .map_err(|error| Error::Content { step: "read the approval gate", reason: error.to_string() })?;
     for gate::Expected { kind, name, spec } in expected {
-        let read = match kind.as_str() {
-            "ValidatingAdmissionPolicy" => {
-                let api: Api<ValidatingAdmissionPolicy> = Api::all(client.clone());
-                call("read the approval gate", api.get_opt(&name)).await.map(json)
-            }
-            _ => {
-                let api: Api<ValidatingAdmissionPolicyBinding> = Api::all(client.clone());
-                call("read the approval gate", api.get_opt(&name)).await.map(json)
-            }
+        let read = if kind == "ValidatingAdmissionPolicy" {
+            let api: Api<ValidatingAdmissionPolicy> = Api::all(client.clone());
+            call("read the approval gate", api.get_opt(&name)).await.map(json)
+        } else {
+            let api: Api<ValidatingAdmissionPolicyBinding> = Api::all(client.clone());
+            call("read the approval gate", api.get_opt(&name)).await.map(json)
         };
         let found = match read {
             // Not a passing fault: without the right nothing is fixed, and people have to be told.

@@ -25,6 +25,9 @@ use crate::measure::Role;
 /// A cause that is not known, or a change that is not safe now, is looked at again this soon.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(15);
 
+/// A writer that lives has written the first status of an object after this time.
+const WRITER_SECONDS: u64 = 3;
+
 /// What to do.
 pub enum Decision {
     /// The looking steps.
@@ -41,6 +44,8 @@ pub enum Decision {
 pub fn ended(anomaly: &Anomaly, observed: &Observed, now: Timestamp) -> Option<AnomalyStatus> {
     let why = if observed.rule.is_none() {
         "its AnomalyRule was deleted"
+    } else if observed.rule.as_ref().is_some_and(|rule| rule.spec.baseline_ref != anomaly.spec.baseline_ref) {
+        "its AnomalyRule watches another Baseline now"
     } else if observed.baseline.is_none() {
         "its Baseline was deleted"
     } else if !observed.pod_present {
@@ -55,6 +60,13 @@ pub fn ended(anomaly: &Anomaly, observed: &Observed, now: Timestamp) -> Option<A
         resolved_at: Some(format!("{now:.3}")),
         ..incident(anomaly, &format!("no longer followed: {why}"), now)
     })
+}
+
+/// How long an object without status is left to its writer; `None` when that time is over.
+pub fn wait_for_writer(anomaly: &Anomaly, now: Timestamp) -> Option<Duration> {
+    let created = anomaly.metadata.creation_timestamp.as_ref()?.0;
+    let age = u64::try_from(now.as_second() - created.as_second()).unwrap_or(0);
+    (age < WRITER_SECONDS).then(|| Duration::from_secs(1))
 }
 
 /// Whether the walk of an incident has begun and its last word is missing.
@@ -82,7 +94,13 @@ pub fn concluded(anomaly: &Anomaly, observed: &Observed) -> Option<AnomalyStatus
 pub fn opened(anomaly: &Anomaly, now: Timestamp) -> AnomalyStatus {
     AnomalyStatus {
         state: Some(AnomalyState::Open),
-        deviation: anomaly.spec.observed.sigmas.map(|sigmas| format!("{sigmas:+.1} sigma")),
+        deviation: Some(
+            anomaly
+                .spec
+                .observed
+                .sigmas
+                .map_or_else(|| format!("{:.4}", anomaly.spec.observed.value), |sigmas| format!("{sigmas:+.1} sigma")),
+        ),
         ..incident(anomaly, "the incident is followed", now)
     }
 }
@@ -153,6 +171,10 @@ pub fn decide(anomaly: &Anomaly, observed: &Observed) -> Decision {
         Next::Look => Decision::Look,
         Next::Wait(why) => say(why, false),
         Next::Finished(why) => say(why, true),
+        // What is not found or not safe at the first look may be at the next: nobody is woken for that.
+        Next::Notify { .. } if look_again && observed.since_onset < observed.patience => {
+            say("nothing can be done yet; the database is looked at again".into(), false)
+        }
         Next::Notify { step } => {
             let mut status =
                 said(anomaly, observed, cause, "no automatic fix is available: people were told".into(), false);

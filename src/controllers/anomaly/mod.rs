@@ -45,11 +45,16 @@ pub async fn reconcile(anomaly: Arc<Anomaly>, context: Arc<Context>) -> Result<A
         return Ok(Action::await_change());
     }
     if let Some(ended) = decide::ended(&anomaly, &observed, k8s_openapi::jiff::Timestamp::now()) {
+        // The engine forgets it first: else it would go on with an incident that the object says is over.
+        context.engine.end_incident(&observe::key(&anomaly), &anomaly.spec.rule_ref.name).await;
         status::apply(&api, &anomaly.name_any(), INCIDENT_MANAGER, None, &ended).await?;
         return Ok(Action::await_change());
     }
     if state.is_none() {
-        // The process ended between creating the object and its first status.
+        // Its writer is at it; only when that process ended between the two writes is it done here.
+        if let Some(wait) = decide::wait_for_writer(&anomaly, k8s_openapi::jiff::Timestamp::now()) {
+            return Ok(Action::requeue(wait));
+        }
         let opened = decide::opened(&anomaly, k8s_openapi::jiff::Timestamp::now());
         status::apply(&api, &anomaly.name_any(), INCIDENT_MANAGER, None, &opened).await?;
     }

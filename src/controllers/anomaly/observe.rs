@@ -29,6 +29,10 @@ pub struct Observed {
     pub remediations: Vec<Arc<Remediation>>,
     /// Time since the database was looked at for this Anomaly, in this process.
     pub looked_ago: Option<Duration>,
+    /// Time since the onset.
+    pub since_onset: Duration,
+    /// How long a cause that is not found, or a change that is not safe, is looked for before people are told.
+    pub patience: Duration,
     /// Median of the metric since the onset.
     pub median_since_onset: Option<f64>,
 }
@@ -60,17 +64,21 @@ pub async fn observe(anomaly: &Anomaly, context: &Context) -> Observed {
             && other.namespace().as_deref() == Some(namespace.as_str())
             && onset(other) > began
     });
+    let baseline = stores.baselines.get(&ObjectRef::new(&anomaly.spec.baseline_ref.name).within(&namespace));
+    let patience = patience(baseline.as_deref());
     remediations.sort_by_key(|remediation| remediation.spec.step);
     Observed {
         rule,
         followed,
-        baseline: stores.baselines.get(&ObjectRef::new(&anomaly.spec.baseline_ref.name).within(&namespace)),
+        baseline,
         pod_present: stores.pods.get(&ObjectRef::new(&anomaly.spec.pod).within(&namespace)).is_some(),
         policy,
         target,
         incident,
         remediations,
         looked_ago: context.looks.ago(&uid),
+        since_onset: Duration::from_millis(u64::try_from(jiff::Timestamp::now().as_millisecond() - began).unwrap_or(0)),
+        patience,
         median_since_onset: stats::median(&mut values),
     }
 }
@@ -78,6 +86,12 @@ pub async fn observe(anomaly: &Anomaly, context: &Context) -> Observed {
 /// First breaching sample, milliseconds since the Unix epoch.
 pub fn onset(anomaly: &Anomaly) -> i64 {
     anomaly.spec.onset.parse::<jiff::Timestamp>().map_or(0, jiff::Timestamp::as_millisecond)
+}
+
+/// Four looks at the statements: two to compare, and two more for what changes quickly.
+fn patience(baseline: Option<&Baseline>) -> Duration {
+    let interval = baseline.and_then(|baseline| baseline.spec.collection.statements_interval.resolve().ok());
+    (interval.unwrap_or(Duration::from_secs(60)) * 4).clamp(Duration::from_secs(10), Duration::from_secs(600))
 }
 
 /// The database of an Anomaly.

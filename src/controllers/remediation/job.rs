@@ -6,6 +6,7 @@ use k8s_openapi::api::core::v1::{
     SeccompProfile, SecretVolumeSource, SecurityContext, Volume, VolumeMount,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::api::ObjectMeta;
 use kube::{Resource, ResourceExt};
 
@@ -62,7 +63,10 @@ pub fn build(
             name: Some(name.to_owned()),
             namespace: remediation.namespace(),
             labels: Some(labels.clone()),
-            owner_references: remediation.controller_owner_ref(&()).map(|owner| vec![owner]),
+            // Blocking the owner's deletion would need a right over its finalizers on some clusters.
+            owner_references: remediation
+                .controller_owner_ref(&())
+                .map(|owner| vec![OwnerReference { block_owner_deletion: Some(false), ..owner }]),
             ..ObjectMeta::default()
         },
         spec: Some(JobSpec {

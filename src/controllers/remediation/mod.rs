@@ -117,30 +117,32 @@ fn next_status(
     patch: StatusPatch,
 ) -> RemediationStatus {
     let now = k8s_openapi::jiff::Timestamp::now();
+    // The kind allows 1,024 characters; a report of that length comes with words of ours around it.
+    let message: String = message.chars().filter(|character| !character.is_control()).take(1024).collect();
     let mut transitions = stored.transitions.clone();
     if stored.state != Some(state) {
-        transitions.push(Transition { state, at: format!("{now:.3}"), message: message.to_owned() });
+        transitions.push(Transition { state, at: format!("{now:.3}"), message: message.clone() });
         // A change that is deferred again and again must not grow without bound; its beginning and end matter.
         if transitions.len() > 60 {
             transitions.drain(10..20);
         }
     }
     let ready = match state {
-        State::RollbackFailed => Said::no(types::READY, reasons::ROLLBACK_FAILED, message),
-        _ => Said::yes(types::READY, reasons::ACCEPTED, message),
+        State::RollbackFailed => Said::no(types::READY, reasons::ROLLBACK_FAILED, message.as_str()),
+        _ => Said::yes(types::READY, reasons::ACCEPTED, message.as_str()),
     };
     let mut said = vec![ready];
     if !machine::is_terminal(state) && state != State::AwaitingApproval {
-        said.push(Said::yes(types::RECONCILING, state_name(state), message));
+        said.push(Said::yes(types::RECONCILING, state_name(state), message.as_str()));
     }
     if state == State::RollbackFailed {
-        said.push(Said::yes(types::STALLED, reasons::ROLLBACK_FAILED, message));
+        said.push(Said::yes(types::STALLED, reasons::ROLLBACK_FAILED, message.as_str()));
     }
     RemediationStatus {
         observed_generation: remediation.metadata.generation,
         conditions: conditions::merge(&stored.conditions, &said, remediation.metadata.generation, now),
         state: Some(state),
-        message: Some(message.chars().filter(|character| !character.is_control()).take(1000).collect()),
+        message: Some(message),
         transitions,
         approval: patch.approval.or_else(|| stored.approval.clone()),
         jobs: patch.jobs.unwrap_or_else(|| stored.jobs.clone()),

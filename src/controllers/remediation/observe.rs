@@ -32,6 +32,7 @@ pub struct Observed {
     created_ms: i64,
     status: crate::api::RemediationStatus,
     policy: Option<Policy>,
+    unusable: Option<String>,
     blocked: Option<String>,
     requested_by: Option<String>,
     approvals: Vec<ApprovalSeen>,
@@ -58,6 +59,7 @@ impl Observed {
             spec: &remediation.spec,
             status: &self.status,
             policy: self.policy.as_ref(),
+            unusable: self.unusable.clone(),
             blocked: self.blocked.clone(),
             requested_by: self.requested_by.clone(),
             operator_user,
@@ -84,6 +86,7 @@ pub async fn observe(remediation: &Remediation, context: &Context) -> Result<Obs
     let status = remediation.status.clone().unwrap_or_default();
     let state = status.state.unwrap_or_default();
     let stored_policy = policy_of(remediation, &namespace, context).await?;
+    let resolved = stored_policy.as_ref().map(|stored| policy::resolve(&stored.spec));
     let guarded = guarded(remediation, &namespace, state, context).await?;
     let key = TargetKey {
         namespace: namespace.clone(),
@@ -98,7 +101,8 @@ pub async fn observe(remediation: &Remediation, context: &Context) -> Result<Obs
         created_ms: remediation.creation_timestamp().map_or(0, |time| time.0.as_millisecond()),
         status,
         requested_by: stored_policy.as_ref().and_then(|policy| policy.spec.approvals.requested_by.clone()),
-        policy: stored_policy.as_ref().and_then(|stored| policy::resolve(&stored.spec).ok()),
+        unusable: resolved.as_ref().and_then(|resolved| resolved.as_ref().err().map(ToString::to_string)),
+        policy: resolved.and_then(Result::ok),
         blocked: guarded.blocked,
         approvals: guarded.approvals,
         gate: guarded.gate,
@@ -185,10 +189,10 @@ fn in_flight(other: &Remediation, this: &Remediation, ledger: Option<&safeguards
     }
     match other.status.as_ref().and_then(|status| status.state) {
         Some(State::Running | State::Verifying | State::RollingBack) => true,
-        Some(State::Reserved) => match (reserved_at(other, ledger), reserved_at(this, ledger)) {
+        Some(State::Cleared | State::Reserved) => match (reserved_at(other, ledger), reserved_at(this, ledger)) {
             (Some(others), Some(own)) => (others, other.uid()) < (own, this.uid()),
-            (_, None) => true,
-            (None, Some(_)) => false,
+            (Some(_), None) => true,
+            (None, _) => false,
         },
         _ => false,
     }

@@ -26,7 +26,10 @@ pub(super) fn decide(situation: &Situation<'_>) -> Decision {
         return situation.enter(State::Superseded, reason, StatusPatch::default());
     }
     let Some(policy) = situation.policy else {
-        return situation.enter(State::Superseded, "the policy is gone or not usable", StatusPatch::default());
+        if let Some(problem) = &situation.unusable {
+            return say(situation, State::Deferred, format!("the policy cannot be used: {problem}"), None);
+        }
+        return situation.enter(State::Superseded, "the policy is gone", StatusPatch::default());
     };
     let expires_ms = situation.created_ms.saturating_add(policy.expire_after_ms);
     let expired = situation.now_ms >= expires_ms;
@@ -160,6 +163,9 @@ fn permission(situation: &Situation<'_>, policy: &Policy) -> Permission {
 
 /// Why the change cannot begin now, and when to ask again.
 fn obstacle(situation: &Situation<'_>, policy: &Policy) -> Option<(String, Option<i64>)> {
+    if situation.anomaly == AnomalySeen::Clearing {
+        return Some(("the metric is back: waiting whether it stays".into(), None));
+    }
     let Some(ledger) = situation.ledger else {
         return Some(("the ledger of reservations cannot be read: no fixes without it".into(), None));
     };
@@ -180,6 +186,8 @@ fn obstacle(situation: &Situation<'_>, policy: &Policy) -> Option<(String, Optio
 
 /// A waiting state, said once: a second look at an unchanged world writes nothing.
 fn say(situation: &Situation<'_>, state: State, reason: String, until_ms: Option<i64>) -> Decision {
+    // As it will be stored: a text that is cut there must not look like news each time.
+    let reason = printable(&reason);
     if situation.state() == state && situation.status.message.as_deref() == Some(reason.as_str()) {
         return Decision::Wait { until_ms, reason };
     }

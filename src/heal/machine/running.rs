@@ -13,7 +13,9 @@ const GRACE_MS: i64 = 300_000;
 const UNDO_ATTEMPTS: u32 = 5;
 /// How long an unverified change is watched on.
 const WATCH_MS: i64 = 72 * 3600 * 1000;
-/// How long the way back waits for credentials that are gone.
+/// How soon a policy that is wrong is read again.
+const LOOK_AGAIN_MS: i64 = 30_000;
+/// How long the way back waits for credentials or a database that are gone.
 const CREDENTIALS_WAIT_MS: i64 = 3600 * 1000;
 /// How a message begins that says why a Job does not get to work.
 const HINDERED: &str = "the pod of the Job does not start: ";
@@ -101,6 +103,14 @@ fn may_have_changed(situation: &Situation<'_>, attempt: u32) -> bool {
 
 /// The next attempt, which adopts what its predecessor left; the way back when there is none.
 fn try_again(situation: &Situation<'_>, attempt: u32, since_ms: i64, why: &str) -> Decision {
+    if let Some(problem) = &situation.unusable {
+        let until_ms = Some(situation.now_ms.saturating_add(LOOK_AGAIN_MS));
+        return Decision::Wait { until_ms, reason: format!("{why}; the policy cannot be used: {problem}") };
+    }
+    if !situation.target_present {
+        let message = format!("{why}, and the database pod is gone: what it may have done is taken back");
+        return situation.enter(State::RollingBack, message, StatusPatch::default());
+    }
     let retries = situation.policy.map_or(0, |policy| policy.retries);
     if attempt > retries {
         let message = format!("{why}, and no further attempt is left: what it may have done is taken back");
@@ -219,10 +229,15 @@ fn undo(situation: &Situation<'_>, attempt: u32, since_ms: i64, why: &str) -> De
         let message = format!("{why}: a person has to look, {} may be left", situation.spec.plan.undo);
         return situation.enter(State::RollbackFailed, message, StatusPatch::default());
     }
-    if situation.policy.is_none_or(|policy| policy.executor_secret.is_none()) {
+    let without_credentials = situation.policy.is_none_or(|policy| policy.executor_secret.is_none());
+    if without_credentials || !situation.target_present {
         let begun_ms = entered_ms(situation, State::RollingBack).unwrap_or(situation.now_ms);
         let until_ms = begun_ms.saturating_add(CREDENTIALS_WAIT_MS);
-        let reason = "the policy is gone or names no Secret: there are no credentials for the way back";
+        let reason = if without_credentials {
+            "the policy is gone or names no Secret: there are no credentials for the way back"
+        } else {
+            "the database pod is gone: there is nobody to take the change back from"
+        };
         if entered_ms(situation, State::RollingBack).is_none() || situation.now_ms >= until_ms {
             let message = format!("{reason}; to be done by hand: {}", situation.spec.plan.undo);
             return situation.enter(State::RollbackFailed, message, StatusPatch::default());

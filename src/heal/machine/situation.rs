@@ -88,8 +88,10 @@ pub struct Situation<'a> {
     pub spec: &'a RemediationSpec,
     /// Its status.
     pub status: &'a RemediationStatus,
-    /// The policy; `None` when it does not exist any more or cannot be resolved.
+    /// The policy; `None` when it does not exist any more, or is `unusable`.
     pub policy: Option<&'a Policy>,
+    /// Why the policy cannot be resolved, when it exists and is wrong: a slip of the pen must not throw a plan away.
+    pub unusable: Option<String>,
     /// Why this policy may not begin anything, such as a way back that failed and that nobody has cleared.
     pub blocked: Option<String>,
     /// Who last wrote the policy.

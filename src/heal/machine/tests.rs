@@ -90,6 +90,7 @@ impl World {
             spec: &self.spec,
             status: &self.status,
             policy: self.policy.as_ref(),
+            unusable: None,
             blocked: self.blocked.clone(),
             requested_by: Some("erin".into()),
             operator_user: "operator",

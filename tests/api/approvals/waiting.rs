@@ -80,10 +80,10 @@ async fn worthless(scene: &Scene<'_>, waiting: &Remediation) -> Result<()> {
             "the hash differs",
             with("a-hash", &|one| one.spec.plan_hash = format!("sha256:{}", "0".repeat(64))),
         ),
-        ("b-uid", "an earlier Remediation", with("b-uid", &|one| one.spec.remediation_uid = "another".to_owned())),
+        ("b-uid", "an earlier Remediation", with("b-uid", &|one| one.spec.remediation_uid = "another".into())),
         ("c-old", "it has expired", with("c-old", &|one| one.spec.expires_at = earlier(86_400))),
         ("d-just", "it has expired", with("d-just", &|one| one.spec.expires_at = earlier(1))),
-        ("e-other", "", with("e-other", &|one| one.spec.remediation = "another".to_owned())),
+        ("e-other", "", with("e-other", &|one| one.spec.remediation = "another".into())),
         ("f-case", "", with("f-case", &|one| one.spec.remediation = waiting.name_any().to_uppercase())),
     ] {
         verdicts.expect(name, alice.create(&create, &approval).await, "")?;

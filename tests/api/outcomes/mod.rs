@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use super::world::list;
 
 /// Longest wait for anything; five builders share two cores.
-pub const PATIENCE: Duration = Duration::from_secs(120);
+pub const PATIENCE: Duration = Duration::from_mins(2);
 
 /// Everything of one shop, as admin.
 pub struct Scene<'a> {
@@ -77,7 +77,7 @@ impl<'a> Scene<'a> {
         }
     }
 
-    /// Waits until a Remediation of the newest kind that `wanted` describes is in a state.
+    /// Waits until a Remediation is in a state.
     pub async fn in_state(&self, state: RemediationState) -> Result<Remediation> {
         self.some(&format!("a Remediation is {state:?}"), |one| state_of(one) == state).await
     }
@@ -131,7 +131,7 @@ impl<'a> Scene<'a> {
         self.policies.patch("standard", &PatchParams::default(), &patch).await.context("changing the policy").map(drop)
     }
 
-    /// Waits for the policy's condition CanFix.
+    /// Waits for the policy's condition `CanFix`.
     pub async fn can_fix(&self, status: &str, reason: &str) -> Result<()> {
         self.eventually(&format!("CanFix is {status}, {reason}"), async || {
             let stored = self.policies.get("standard").await?.status.unwrap_or_default();

@@ -8,6 +8,9 @@ use serde_json::{Value, json};
 
 use super::{object, refusal, resource, written};
 
+/// Where, and what would be written there.
+type Changes = Vec<(&'static str, Value)>;
+
 #[tokio::test]
 async fn what_was_decided_on_is_never_changed() -> Result<()> {
     let cluster = Cluster::shared().await?;
@@ -18,7 +21,7 @@ async fn what_was_decided_on_is_never_changed() -> Result<()> {
     let operator = cluster.service_account_client(shop::OPERATOR.0, shop::OPERATOR.1).await?;
     let (alice, admin) = (cluster.client("alice").await?, cluster.client("admin").await?);
     let other_hash = json!(format!("sha256:{}", "1".repeat(64)));
-    let kinds: [(&str, &str, Value, &kube::Client, Vec<(&str, Value)>); 3] = [
+    let kinds: [(&str, &str, Value, &kube::Client, Changes); 3] = [
         (
             "Anomaly",
             "anomalies",

@@ -25,8 +25,50 @@ fn policy() -> Value {
     })
 }
 
-fn step(value: Value) -> Value {
+fn step(value: &Value) -> Value {
     json!({"slow": {"steps": [value]}})
+}
+
+fn steps() -> Vec<Case> {
+    vec![
+        ("/spec/strategies", step(&json!({})), REQUIRED),
+        ("/spec/strategies", step(&json!({"action": "drop_table"})), CHOICE),
+        ("/spec/strategies", step(&json!({"action": "addIndex"})), CHOICE),
+        ("/spec/strategies", step(&json!({"action": "analyze_query"})), ""),
+        ("/spec/strategies", step(&json!({"action": "check_indexes", "timeout": "10s"})), ""),
+        ("/spec/strategies", step(&json!({"action": "notify", "sql": "drop table orders"})), UNKNOWN),
+        ("/spec/strategies", step(&json!({"action": "notify", "when": ""})), "at least 1 chars"),
+        ("/spec/strategies", step(&json!({"action": "notify", "when": "x".repeat(1025)})), "Too long"),
+        ("/spec/strategies", step(&json!({"action": "notify", "timeout": "forever"})), "should match"),
+        ("/spec/strategies", step(&json!({"action": "add_index", "table": "public.orders", "columns": ["a"]})), ""),
+        ("/spec/strategies", step(&json!({"action": "add_index", "table": "public.orders"})), TOGETHER),
+        ("/spec/strategies", step(&json!({"action": "add_index", "columns": ["a"]})), TOGETHER),
+        (
+            "/spec/strategies",
+            step(&json!({"action": "notify", "table": "public.orders", "columns": ["a"]})),
+            "table and columns are allowed only with add_index",
+        ),
+        (
+            "/spec/strategies",
+            step(&json!({"action": "add_index", "table": "public.orders", "columns": []})),
+            "at least 1 items",
+        ),
+        (
+            "/spec/strategies",
+            step(&json!({"action": "add_index", "table": "public.orders", "columns": ["a", "b", "c", "d"]})),
+            "must have at most 3 items",
+        ),
+        (
+            "/spec/strategies",
+            step(&json!({"action": "add_index", "table": "public.orders", "columns": [""]})),
+            "at least 1 chars",
+        ),
+        (
+            "/spec/strategies",
+            step(&json!({"action": "add_index", "table": "public.orders", "columns": ["c".repeat(64)]})),
+            "Too long",
+        ),
+    ]
 }
 
 #[tokio::test]
@@ -42,7 +84,7 @@ async fn remediation_policies() -> Result<()> {
         super::put(&mut approvals, "/requestedBy", &requested_by);
         approvals
     };
-    let cases: Vec<Case> = vec![
+    let mut cases: Vec<Case> = vec![
         ("/spec/unknown", json!(1), UNKNOWN),
         ("/spec/limits/fixesPerDay", json!(1), UNKNOWN),
         ("/spec/mode", json!("manual"), CHOICE),
@@ -94,44 +136,8 @@ async fn remediation_policies() -> Result<()> {
         ("/spec/strategies", json!({"slow": {}}), REQUIRED),
         ("/spec/strategies", json!({"slow": {"steps": many}}), "must have at most 16 items"),
         ("/spec/strategies", json!({"slow": {"priority": "urgent", "steps": [{"action": "notify"}]}}), CHOICE),
-        ("/spec/strategies", step(json!({})), REQUIRED),
-        ("/spec/strategies", step(json!({"action": "drop_table"})), CHOICE),
-        ("/spec/strategies", step(json!({"action": "addIndex"})), CHOICE),
-        ("/spec/strategies", step(json!({"action": "analyze_query"})), ""),
-        ("/spec/strategies", step(json!({"action": "check_indexes", "timeout": "10s"})), ""),
-        ("/spec/strategies", step(json!({"action": "notify", "sql": "drop table orders"})), UNKNOWN),
-        ("/spec/strategies", step(json!({"action": "notify", "when": ""})), "at least 1 chars"),
-        ("/spec/strategies", step(json!({"action": "notify", "when": "x".repeat(1025)})), "Too long"),
-        ("/spec/strategies", step(json!({"action": "notify", "timeout": "forever"})), "should match"),
-        ("/spec/strategies", step(json!({"action": "add_index", "table": "public.orders", "columns": ["a"]})), ""),
-        ("/spec/strategies", step(json!({"action": "add_index", "table": "public.orders"})), TOGETHER),
-        ("/spec/strategies", step(json!({"action": "add_index", "columns": ["a"]})), TOGETHER),
-        (
-            "/spec/strategies",
-            step(json!({"action": "notify", "table": "public.orders", "columns": ["a"]})),
-            "table and columns are allowed only with add_index",
-        ),
-        (
-            "/spec/strategies",
-            step(json!({"action": "add_index", "table": "public.orders", "columns": []})),
-            "at least 1 items",
-        ),
-        (
-            "/spec/strategies",
-            step(json!({"action": "add_index", "table": "public.orders", "columns": ["a", "b", "c", "d"]})),
-            "must have at most 3 items",
-        ),
-        (
-            "/spec/strategies",
-            step(json!({"action": "add_index", "table": "public.orders", "columns": [""]})),
-            "at least 1 chars",
-        ),
-        (
-            "/spec/strategies",
-            step(json!({"action": "add_index", "table": "public.orders", "columns": ["c".repeat(64)]})),
-            "Too long",
-        ),
     ];
+    cases.extend(steps());
     let client = cluster.client("admin").await?;
     check(client.clone(), &namespace, "RemediationPolicy", "remediationpolicies", &policy(), &cases).await?;
     let mut observing = policy();
