@@ -22,6 +22,8 @@ const WAITING: Duration = Duration::from_secs(2);
 /// Time between two acts, in which the workload is as it should be.
 const REST: Duration = Duration::from_secs(6);
 
+const LAST: &str = "three";
+
 /// How an act ended.
 pub struct Ending {
     pub act: &'static str,
@@ -32,7 +34,7 @@ pub struct Ending {
 /// Plays all three. An act that goes wrong does not keep the others from being played.
 pub async fn play(stage: &mut Stage) -> Vec<Ending> {
     let mut endings = Vec::new();
-    for act in ["one", "two", "three"] {
+    for act in ["one", "two", LAST] {
         let outcome = match act {
             "one" => one(stage).await,
             "two" => two(stage).await,
@@ -45,6 +47,9 @@ pub async fn play(stage: &mut Stage) -> Vec<Ending> {
             screen::indented(&stage.operator.process.log_end());
         }
         endings.push(Ending { act, failure });
+        if act != LAST {
+            tokio::time::sleep(REST).await;
+        }
     }
     endings
 }
@@ -91,7 +96,8 @@ async fn two(stage: &mut Stage) -> Result<()> {
     ensure!(!refusal.success, "bob, who lacks the verb approve, was not refused");
     ensure!(refusal.error().contains("lacks the verb approve"), "bob was refused for another reason");
     ensure!(
-        state(&fault.remediation().await?.context("the Remediation is gone")?) == Some(RemediationState::AwaitingApproval),
+        state(&fault.remediation().await?.context("the Remediation is gone")?)
+            == Some(RemediationState::AwaitingApproval),
         "the change began without an approval"
     );
     let accepted = people::kubectl(stage, "alice", &approve).await?;
@@ -133,7 +139,10 @@ async fn three(stage: &mut Stage) -> Result<()> {
     let reason = status.message.unwrap_or_default();
     screen::progress(&format!("undone, because: {reason}"));
     ensure!(reason.contains("response_time"), "the reason does not name the metric: {reason}");
-    ensure!(status.verification.is_some_and(|found| found.after.value.is_some()), "nothing was measured after the change");
+    ensure!(
+        status.verification.is_some_and(|found| found.after.value.is_some()),
+        "nothing was measured after the change"
+    );
     let index = remediation.spec.plan.change.add_index.context("the plan adds no index")?.name;
     let left: i64 = stage.shop.postgres.value("orders", &count_of(&index)).await?;
     ensure!(left == 0, "the useless index {index} is still there");
@@ -142,8 +151,10 @@ async fn three(stage: &mut Stage) -> Result<()> {
 
 /// The change is measured on the object, and the index is there: one, valid.
 async fn helped(stage: &Stage, remediation: &Remediation) -> Result<()> {
-    let found = remediation.status.as_ref().and_then(|status| status.verification.clone()).context("nothing was measured")?;
-    let (before, after) = (found.before.value.context("no figure before")?, found.after.value.context("no figure after")?);
+    let found =
+        remediation.status.as_ref().and_then(|status| status.verification.clone()).context("nothing was measured")?;
+    let (before, after) =
+        (found.before.value.context("no figure before")?, found.after.value.context("no figure after")?);
     screen::progress(&format!("response_time: {before:.1} ms before the change, {after:.3} ms after it"));
     ensure!(after < before / 2.0, "{before} ms before, {after} ms after");
     let indexes = stage.shop.customer_indexes().await?;
@@ -155,7 +166,11 @@ async fn helped(stage: &Stage, remediation: &Remediation) -> Result<()> {
 async fn repair(stage: &mut Stage) -> Result<()> {
     if stage.shop.customer_indexes().await?.0 == 0 {
         screen::progress("a person builds the index again");
-        stage.shop.postgres.execute("orders", "create index concurrently orders_customer_id_idx on orders (customer_id)").await?;
+        stage
+            .shop
+            .postgres
+            .execute("orders", "create index concurrently orders_customer_id_idx on orders (customer_id)")
+            .await?;
     }
     let anomalies: Api<Anomaly> = Api::namespaced(stage.cluster.client("admin").await?, NAMESPACE);
     eventually(PATIENCE, "all Anomalies to be resolved", async || {
@@ -163,14 +178,18 @@ async fn repair(stage: &mut Stage) -> Result<()> {
         let over = |one: &Anomaly| one.status.as_ref().and_then(|status| status.state) == Some(AnomalyState::Resolved);
         Ok(all.iter().all(over).then_some(()))
     })
-    .await?;
-    tokio::time::sleep(REST).await;
-    Ok(())
+    .await
 }
 
 /// Timeline, and the objects as kubectl shows them.
 async fn show(stage: &Stage, fault: &Fault, anomaly: &Anomaly, remediation: &Remediation) -> Result<()> {
-    timeline::print(fault.at, "the index on customer_id is dropped", anomaly, remediation, stage.observer.since(fault.at));
+    timeline::print(
+        fault.at,
+        "the index on customer_id is dropped",
+        anomaly,
+        remediation,
+        stage.observer.since(fault.at),
+    );
     let jobs = remediation.status.as_ref().map(|status| status.jobs.clone()).unwrap_or_default();
     let mut names = vec![format!("anomaly/{}", anomaly.name_any()), format!("remediation/{}", remediation.name_any())];
     names.extend(jobs.iter().map(|job| format!("job/{}", job.name)));
@@ -237,7 +256,11 @@ impl Fault {
             let now = state(&found);
             if said != now {
                 said = now;
-                screen::progress(&format!("{} is {}", found.name_any(), now.map_or_else(String::new, |now| format!("{now:?}"))));
+                screen::progress(&format!(
+                    "{} is {}",
+                    found.name_any(),
+                    now.map_or_else(String::new, |now| format!("{now:?}"))
+                ));
             }
             match now {
                 Some(now) if wanted.contains(&now) => Ok(Some(found)),

@@ -109,7 +109,8 @@ async fn jobs(api: Api<Job>, notes: Notes) {
         let Some(job) = job else { return };
         let name = job.name_any();
         let conditions = job.status.and_then(|status| status.conditions).unwrap_or_default();
-        let end = conditions.iter().find(|one| one.status == "True" && ["Complete", "Failed"].contains(&one.type_.as_str()));
+        let end =
+            conditions.iter().find(|one| one.status == "True" && ["Complete", "Failed"].contains(&one.type_.as_str()));
         if !known.contains_key(&name) {
             notes.note(format!("Job {name} is there"));
         }

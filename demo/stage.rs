@@ -95,7 +95,10 @@ impl Stage {
             database.role.as_deref().unwrap_or("?"),
             database.days.unwrap_or_default(),
         ));
-        println!("   {:<18}{:>9}{:>12}{:>12}{:>12}{:>34}", "METRIC", "SAMPLES", "MEDIAN", "P95", "DEVIATION", "NORMAL (3 SIGMA)");
+        println!(
+            "   {:<18}{:>9}{:>12}{:>12}{:>12}{:>34}",
+            "METRIC", "SAMPLES", "MEDIAN", "P95", "DEVIATION", "NORMAL (3 SIGMA)"
+        );
         // Of the others the history says nothing; they have been watched for seconds.
         let (known, others): (Vec<_>, Vec<_>) = database.metrics.iter().partition(|metric| metric.samples >= ENOUGH);
         for metric in known {
@@ -110,7 +113,9 @@ impl Stage {
                 number(metric.standard_deviation),
             );
         }
-        println!("   and {} metrics that the imported history does not have: not yet judged", others.len());
+        if !others.is_empty() {
+            println!("   and {} metrics that the imported history does not have: not yet judged", others.len());
+        }
         let shown = people::kubectl(self, "admin", &["get", "baselines,anomalyrules,remediationpolicies"]).await?;
         screen::command("admin", "kubectl get baselines,anomalyrules,remediationpolicies", &shown.text());
         Ok(())
@@ -164,8 +169,10 @@ fn options() -> Options {
 async fn namespace(cluster: &Cluster) -> Result<()> {
     cluster.apply(&workspace().join("examples/quickstart/namespace.yaml"), NAMESPACE).await?;
     let accounts: Api<ServiceAccount> = Api::namespaced(cluster.client("admin").await?, NAMESPACE);
-    eventually(PATIENCE, "the default service account of the namespace", async || Ok(accounts.get_opt("default").await?))
-        .await?;
+    eventually(PATIENCE, "the default service account of the namespace", async || {
+        Ok(accounts.get_opt("default").await?)
+    })
+    .await?;
     Ok(())
 }
 

@@ -22,7 +22,11 @@ pub fn print(fault: Timestamp, what: &str, anomaly: &Anomaly, remediation: &Reme
 
 fn of_anomaly(anomaly: &Anomaly) -> Vec<Seen> {
     let spec = &anomaly.spec;
-    let upper = spec.observed.band.upper.map_or_else(String::new, |upper| format!(", normal is up to {upper:.3} {}", spec.unit));
+    let upper = spec
+        .observed
+        .band
+        .upper
+        .map_or_else(String::new, |upper| format!(", normal is up to {upper:.3} {}", spec.unit));
     let resolved = anomaly.status.as_ref().and_then(|status| status.resolved_at.clone());
     let entries = [
         (Some(spec.onset.clone()), format!("sample: {} is outside its band for the first time", spec.metric)),

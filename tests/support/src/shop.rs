@@ -109,7 +109,9 @@ impl Shop {
         let node = Node::start(cluster, &[&namespace], &[(IMAGE, dbmedic)]).await?;
         (options.progress)(&format!("PostgreSQL, and a table orders of {:.1} million rows", options.rows as f64 / 1e6));
         let postgres = database(&options).await?;
-        (options.progress)(&format!("pod {POD}; Secrets, Baseline, RemediationPolicy, AnomalyRule of examples/quickstart"));
+        (options.progress)(&format!(
+            "pod {POD}; Secrets, Baseline, RemediationPolicy, AnomalyRule of examples/quickstart"
+        ));
         node.database_pod(&namespace, POD, &[("app", "orders-db")], postgres.address(), postgres.port()).await?;
         let shop = Self { namespace, postgres, node, options, scratch, programs };
         shop.grant(cluster).await?;
