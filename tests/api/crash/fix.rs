@@ -15,7 +15,7 @@ async fn a_fix_killed_at_any_step_is_finished_by_the_next_attempt() -> Result<()
     let mut scene = Scene::open().await?;
     let before = scene.database_proxy.message_count();
     let reference = scene.run(None).await.context("without a crash")?;
-    ensure!(reference.view.faults().is_empty(), "without a crash: {:?}", reference.view.faults());
+    ensure!(reference.view.faults(1).is_empty(), "without a crash: {:?}", reference.view.faults(1));
     let messages = scene.database_proxy.messages().split_off(before);
     let mut table = format!("   n  attempts  seconds  killed after ({} messages)\n", messages.len());
     let mut failures = Vec::new();
@@ -29,7 +29,7 @@ async fn a_fix_killed_at_any_step_is_finished_by_the_next_attempt() -> Result<()
                 continue;
             }
         };
-        let mut faults = run.view.faults();
+        let mut faults = run.view.faults(if is_uncommitted(&messages, n) { 2 } else { 1 });
         let attempts = run.view.jobs.len();
         if !run.reached {
             faults.push("the moment never came".to_owned());
@@ -55,6 +55,14 @@ async fn a_fix_killed_at_any_step_is_finished_by_the_next_attempt() -> Result<()
 const STRIDE: usize = 20;
 /// What changes something that outlives the message: its every message is the last one once.
 const CHANGES: [&str; 2] = ["CREATE INDEX", "pg_try_advisory_lock"];
+
+/// Whether the server built the index and was never asked to commit that it is valid: PostgreSQL does this at the sync
+/// that follows the execution. An INVALID index is left, and has to be built again.
+fn is_uncommitted(messages: &[Message], n: usize) -> bool {
+    let build =
+        messages.iter().position(|message| message.sql.as_deref().is_some_and(|sql| sql.starts_with(CHANGES[0])));
+    build.is_some_and(|place| n == place + 5 || n == place + 6)
+}
 
 /// The messages after which a process is killed: all of a change, the first and the last one, and each so many-th.
 fn points(messages: &[Message]) -> BTreeSet<usize> {

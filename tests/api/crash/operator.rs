@@ -18,7 +18,7 @@ const LOST_STRIDE: usize = 5;
 async fn the_operator_killed_at_any_write_ends_where_it_would_have_without() -> Result<()> {
     let mut scene = Scene::open().await?;
     let reference = scene.run(None).await.context("without a crash")?;
-    ensure!(reference.view.faults().is_empty(), "without a crash: {:?}", reference.view.faults());
+    ensure!(reference.view.faults(1).is_empty(), "without a crash: {:?}", reference.view.faults(1));
     let mut table = format!("   n  {:<9} seconds  killed at\n", "write is");
     let _ =
         writeln!(table, "   -  {:<9} {:>7.1}  ({} writes)", "", seconds(reference.succeeded), reference.writes.len());
@@ -38,7 +38,7 @@ async fn the_operator_killed_at_any_write_ends_where_it_would_have_without() -> 
                 }
             };
             reached |= run.reached;
-            let mut faults = run.view.faults();
+            let mut faults = run.view.faults(1);
             if faults.is_empty() && run.view != reference.view {
                 faults.push(format!("another end: {:?}\ninstead of {:?}", run.view, reference.view));
             }

@@ -31,8 +31,6 @@ impl Scene {
                     indrelid = 'orders'::regclass and indexrelid::regclass::text like 'dbmedic%' loop execute 'drop \
                     index ' || one; end loop; end $$";
         self.shop.postgres.execute("orders", drop).await?;
-        // What statements took in the last run is not what they take when all is well.
-        self.shop.postgres.execute("orders", "select pg_stat_statements_reset()").await?;
         delete_all(&self.api::<Remediation>()).await?;
         delete_all(&self.api::<Anomaly>()).await?;
         delete_all(&self.api::<Job>()).await?;

@@ -169,3 +169,28 @@ async fn the_postgres_proxy_goes_away_and_comes_back() -> Result<()> {
     database.options.connect().await?.close().await?;
     Ok(())
 }
+
+#[tokio::test]
+async fn the_postgres_proxy_counts_the_sessions_it_is_for_and_ends_them_after_a_message() -> Result<()> {
+    let server = Postgres::start().await?;
+    let address = (server.address(), server.port()).into();
+    let proxy = PgProxy::start_for("127.0.0.1:0".parse()?, address, "fix/").await?;
+    let options = server.options("postgres")?.port(proxy.address().port());
+    let mut other = options.clone().application_name("monitor").connect().await?;
+    other.execute("SELECT 1").await?;
+    ensure!(proxy.message_count() == 0, "{:?}", proxy.messages());
+
+    let mut fix = options.application_name("fix/1").connect().await?;
+    let acted = Arc::new(AtomicUsize::new(0));
+    let acts = Arc::clone(&acted);
+    proxy.after_message(proxy.message_count() + 1, move || {
+        acts.fetch_add(1, Ordering::SeqCst);
+    })?;
+    ensure!(fix.execute(sqlx::raw_sql("CREATE TABLE one (n int)")).await.is_err());
+    // The server got it, and goes on without its client.
+    let question = "SELECT to_regclass('one') IS NOT NULL";
+    eventually(PATIENCE, "the table", async || Ok(server.value::<bool>("postgres", question).await?.then_some(()))).await?;
+    ensure!(acted.load(Ordering::SeqCst) == 1);
+    other.execute("SELECT 1").await?;
+    Ok(())
+}
