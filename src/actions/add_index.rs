@@ -169,7 +169,7 @@ mod tests {
         );
         assert_eq!(plan.undo, format!(r#"DROP INDEX CONCURRENTLY "public"."{name}""#));
         assert_eq!(plan.risk.level, RiskLevel::Low);
-        assert_eq!(plan.verification.before, 123.457);
+        assert!((plan.verification.before - 123.457).abs() < 1e-9);
         assert_eq!(plan.verification.query_ids.len(), 2);
         assert_eq!((plan.timeout_seconds, plan.verification.timeout_seconds), (600, 300));
     }

@@ -27,6 +27,7 @@ pub(super) struct Lessons {
 /// Loads stored profiles that are young enough and learns the others, then hands all of them over at once.
 ///
 /// `now` is in milliseconds since the Unix epoch. With `anew`, stored profiles are not used.
+#[expect(clippy::too_many_arguments, reason = "a task of its own owns everything it needs")]
 pub(super) async fn learn_target(
     store: Store,
     key: TargetKey,

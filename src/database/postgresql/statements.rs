@@ -6,6 +6,7 @@ use std::collections::{HashMap, VecDeque};
 use crate::diagnose::StatementGrowth;
 use crate::measure::log_normal::{self, Moments};
 use crate::measure::{StatementFigures, StatementInterval};
+use crate::stats;
 
 /// Marks that are kept.
 const MARKS: usize = 16;
@@ -225,13 +226,15 @@ impl StatementHistory {
                 let before = base.totals.get(query_id).copied().unwrap_or_default();
                 let began = oldest.totals.get(query_id).copied().unwrap_or_default();
                 let (after, mut before) = (totals.since(Some(before)), before.since(Some(began)));
+                let mut mean_before = self.usual_mean(*query_id, base.at);
                 if before.calls <= 0.0 {
                     before = self.earlier.get(query_id).copied().unwrap_or_default();
+                    mean_before = (before.calls > 0.0).then(|| before.total_ms / before.calls);
                 }
                 (after.calls > 0.0).then(|| StatementGrowth {
                     query_id: *query_id,
                     calls_before: before.calls,
-                    mean_before_ms: (before.calls > 0.0).then(|| before.total_ms / before.calls),
+                    mean_before_ms: mean_before,
                     calls_per_second_before: (elapsed_before > 0.0).then(|| before.calls / elapsed_before),
                     calls: after.calls,
                     mean_ms: after.total_ms / after.calls,
@@ -243,6 +246,21 @@ impl StatementHistory {
             .collect();
         grown.sort_by(|left, right| right.total_ms.total_cmp(&left.total_ms));
         grown
+    }
+
+    /// Mean execution time in ms between two marks up to `until` (ms since the Unix epoch): the median over those in
+    /// which the statement ran, so that an earlier incident is not what is usual.
+    fn usual_mean(&self, query_id: i64, until: i64) -> Option<f64> {
+        let marks: Vec<Counters> = self
+            .marks
+            .iter()
+            .take_while(|mark| mark.at <= until)
+            .map(|mark| mark.totals.get(&query_id).copied().unwrap_or_default())
+            .collect();
+        let grown = marks.windows(2).map(|pair| pair[1].since(Some(pair[0])));
+        let mut means: Vec<f32> =
+            grown.filter(|grown| grown.calls > 0.0).map(|grown| (grown.total_ms / grown.calls) as f32).collect();
+        stats::median(&mut means)
     }
 
     /// What these statements did together since `since_ms` (ms since the Unix epoch), counted from the first reading at

@@ -183,3 +183,16 @@ fn a_watch_that_began_during_the_incident_compares_with_the_servers_own_statisti
     let before = |query_id| growth.iter().find(|one| one.query_id == query_id).and_then(|one| one.mean_before_ms);
     assert_eq!((before(1), before(2)), (Some(1.0), Some(50.0)));
 }
+
+#[test]
+fn an_incident_soon_after_another_is_compared_with_what_is_usual() {
+    let mut history = history();
+    let mut total = 0.0;
+    for second in 0..9_i64 {
+        // Slow for two of the seven intervals before the onset, and again since.
+        total += if [3, 4, 8].contains(&second) { 6_000.0 } else { 60.0 };
+        history.push(reading(second * 60, &[(1, second * 60, total)]));
+    }
+    let growth = history.growth(8 * 60_000);
+    assert_eq!((growth[0].mean_before_ms, growth[0].mean_ms), (Some(1.0), 100.0));
+}

@@ -121,7 +121,7 @@ impl Exploration {
         world.decide()
     }
 
-    fn write(&self, stage: &mut Stage, write: Write) {
+    fn write(stage: &mut Stage, write: Write) {
         let apply_active = stage.jobs.iter().any(|job| job.purpose == Purpose::Apply && job.phase == JobPhase::Active);
         match write {
             Write::Enter { state, message, approved_by, applied, jobs } => {
@@ -265,7 +265,7 @@ impl Model for Exploration {
             }
             Step::Write => {
                 let write = stage.pending.take()?;
-                self.write(&mut stage, write);
+                Self::write(&mut stage, write);
             }
             Step::Crash => stage.pending = None,
             Step::Approve => stage.approved = true,
