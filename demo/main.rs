@@ -31,7 +31,13 @@ async fn main() -> ExitCode {
         }
     };
     match outcome {
-        Ok(endings) => verdict(&endings),
+        Ok((stage, endings)) => {
+            let code = verdict(&endings);
+            if std::env::var_os("KEEP").is_some_and(|keep| !keep.is_empty() && keep != "0") {
+                keep(&stage).await;
+            }
+            code
+        }
         Err(error) => {
             println!("demo: the stage could not be set: {error:#}");
             ExitCode::FAILURE
@@ -39,16 +45,19 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn demo() -> Result<Vec<Ending>> {
+async fn demo() -> Result<(Stage, Vec<Ending>)> {
     let mut stage = Stage::set().await?;
     let endings = acts::play(&mut stage).await;
-    if std::env::var_os("KEEP").is_some_and(|keep| !keep.is_empty() && keep != "0") {
-        verdict(&endings);
-        stage.invite()?;
-        interrupted().await;
-        screen::progress("stopping");
+    Ok((stage, endings))
+}
+
+/// Leaves everything running until somebody has seen enough.
+async fn keep(stage: &Stage) {
+    match stage.invite() {
+        Ok(()) => interrupted().await,
+        Err(error) => println!("demo: how to look around could not be written: {error:#}"),
     }
-    Ok(endings)
+    screen::progress("stopping everything");
 }
 
 /// Says how it ended, as the last line.
