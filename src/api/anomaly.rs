@@ -27,7 +27,8 @@ use super::{LocalReference, ObjectReference, Severity};
     printcolumn(name = "Metric", type_ = "string", json_path = ".spec.metric"),
     printcolumn(name = "Database", type_ = "string", json_path = ".spec.pod"),
     printcolumn(name = "Deviation", type_ = "string", json_path = ".status.deviation"),
-    printcolumn(name = "Cause", type_ = "string", json_path = ".status.rootCause.summary"),
+    printcolumn(name = "Cause", type_ = "string", json_path = ".status.rootCause.kind"),
+    printcolumn(name = "Summary", type_ = "string", priority = 1, json_path = ".status.rootCause.summary"),
     printcolumn(name = "Since", type_ = "date", json_path = ".spec.onset")
 )]
 #[kube(validation = ("self.spec == oldSelf.spec", "spec is immutable"))]

@@ -239,13 +239,19 @@ fn observed(verdict: &Verdict) -> Observed {
     }
 }
 
+/// A distance for people; beyond a thousand its figure says nothing more.
+pub fn sigmas(sigmas: f64) -> String {
+    if sigmas.abs() >= 1000.0 {
+        format!("{}1000+ sigma", if sigmas < 0.0 { "-" } else { "+" })
+    } else {
+        format!("{sigmas:+.1} sigma")
+    }
+}
+
 fn deviation(verdict: Option<&Verdict>) -> String {
     let Some(verdict) = verdict else { return String::new() };
     match (verdict.sigmas, verdict.upper, verdict.lower) {
-        (Some(sigmas), _, _) if sigmas.abs() >= 1000.0 => {
-            format!("{}1000+ sigma", if sigmas < 0.0 { "-" } else { "+" })
-        }
-        (Some(sigmas), _, _) => format!("{sigmas:+.1} sigma"),
+        (Some(deviation), _, _) => sigmas(deviation),
         (None, Some(upper), _) if verdict.value > upper => format!("{:.4} above {upper:.4}", verdict.value),
         (None, _, Some(lower)) => format!("{:.4} below {lower:.4}", verdict.value),
         _ => format!("{:.4}", verdict.value),

@@ -13,6 +13,7 @@ use crate::api::{
     ActionName, Anomaly, AnomalyState, AnomalyStatus, IncidentState, Mode, ObjectReference, Plan, PlanTarget,
     Remediation, RemediationSpec, RemediationState, RootCause, RootCauseKind, StatementEvidence, Walk,
 };
+use crate::controllers::incidents;
 use crate::diagnose::facts::{MISSING_INDEX, SAFE};
 use crate::diagnose::{Diagnosis, Facts, NOT_VISIBLE};
 use crate::engine::Connection;
@@ -99,7 +100,7 @@ pub fn opened(anomaly: &Anomaly, now: Timestamp) -> AnomalyStatus {
                 .spec
                 .observed
                 .sigmas
-                .map_or_else(|| format!("{:.4}", anomaly.spec.observed.value), |sigmas| format!("{sigmas:+.1} sigma")),
+                .map_or_else(|| format!("{:.4}", anomaly.spec.observed.value), incidents::sigmas),
         ),
         ..incident(anomaly, "the incident is followed", now)
     }

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use dbmedic_test_support::{Cluster, shop};
-use kube::api::{DynamicObject, Patch, PatchParams};
+use kube::api::{DynamicObject, Patch, PatchParams, PostParams};
 use kube::{Api, Client};
 use serde_json::json;
 
@@ -30,12 +30,9 @@ async fn a_plan_or_a_state_from_elsewhere_is_refused() -> Result<()> {
     for (kind, plural, spec) in
         [("Anomaly", "anomalies", written::anomaly()), ("Remediation", "remediations", written::remediation())]
     {
-        let written = Patch::Apply(object(kind, "one", &spec));
-        verdicts.expect(
-            "the operator writes",
-            api(&operator, kind, plural).patch("one", &apply, &written).await,
-            "",
-        )?;
+        let written: DynamicObject = serde_json::from_value(object(kind, "one", &spec))?;
+        let own = api(&operator, kind, plural).create(&PostParams::default(), &written).await;
+        verdicts.expect("the operator writes", own, "")?;
         for user in ["dave", "admin"] {
             let theirs = api(&cluster.client(user).await?, kind, plural);
             let forged = Patch::Apply(object(kind, "forged", &spec));
