@@ -38,7 +38,10 @@ async fn what_does_not_help_is_taken_back_and_the_budget_is_kept() -> Result<()>
     let undone = scene.in_state(State::RolledBack).await?;
     assert_eq!(undone.uid(), waiting.uid());
     assert!(states(&undone).ends_with(&[State::Running, State::Verifying, State::RollingBack, State::RolledBack]));
-    super::holds(message(&undone), &["it was taken back because", "response_time was not back inside its band"])?;
+    super::holds(message(&undone), &["it was taken back because: "])?;
+    // On a busy machine the workload may even have become slower meanwhile: that is a reason too.
+    let reasons = ["was not back inside its band", "not faster than before", "more than 20 % worse than before"];
+    assert!(reasons.iter().any(|reason| message(&undone).contains(reason)), "{}", message(&undone));
     let left: i64 = shop
         .postgres
         .value("orders", "select count(*) from pg_indexes where tablename = 'orders' and indexdef like '%(status)%'")

@@ -6,7 +6,7 @@ use kube::Api;
 use kube::api::{DynamicObject, Patch, PatchParams};
 use serde_json::{Value, json};
 
-use super::{object, refusal, resource, written};
+use super::{author, object, refusal, resource, written};
 
 /// Where, and what would be written there.
 type Changes = Vec<(&'static str, Value)>;
@@ -18,7 +18,7 @@ async fn what_was_decided_on_is_never_changed() -> Result<()> {
     let namespace = cluster.namespace("immutable").await?;
     cluster.grant(&namespace, "alice", "dbmedic.io", &["remediationapprovals"], &["*"]).await?;
     cluster.grant(&namespace, "alice", "dbmedic.io", &["remediations"], &["approve"]).await?;
-    let operator = cluster.service_account_client(shop::OPERATOR.0, shop::OPERATOR.1).await?;
+    let operator = author(cluster, &namespace).await?;
     let (alice, admin) = (cluster.client("alice").await?, cluster.client("admin").await?);
     let other_hash = json!(format!("sha256:{}", "1".repeat(64)));
     let kinds: [(&str, &str, Value, &kube::Client, Changes); 3] = [

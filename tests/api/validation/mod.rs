@@ -6,6 +6,7 @@ mod watched;
 pub mod written;
 
 use anyhow::{Result, ensure};
+use dbmedic_test_support::{Cluster, shop};
 use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams, ValidationDirective};
 use kube::core::GroupVersionKind;
 use kube::{Client, Error};
@@ -89,4 +90,12 @@ pub async fn check(
     }
     ensure!(wrong.is_empty(), "{kind}: {} of {} cases\n{}", wrong.len(), cases.len(), wrong.join("\n"));
     Ok(())
+}
+
+/// The operator's account, here also with the right to change what it may only create: so that the schema answers, and
+/// not the right that it lacks.
+pub async fn author(cluster: &Cluster, namespace: &str) -> Result<Client> {
+    let user = format!("system:serviceaccount:{}:{}", shop::OPERATOR.0, shop::OPERATOR.1);
+    cluster.grant(namespace, &user, "dbmedic.io", &["anomalies", "remediations"], &["patch"]).await?;
+    cluster.service_account_client(shop::OPERATOR.0, shop::OPERATOR.1).await
 }

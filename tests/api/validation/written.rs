@@ -4,7 +4,7 @@ use anyhow::Result;
 use dbmedic_test_support::{Cluster, shop};
 use serde_json::{Value, json};
 
-use super::{Case, TYPE, check};
+use super::{Case, TYPE, author, check};
 
 const CHOICE: &str = "Unsupported value";
 const REQUIRED: &str = "Required value";
@@ -69,7 +69,7 @@ async fn anomalies() -> Result<()> {
         ("/spec/observed/value", json!("40"), TYPE),
         ("/spec/observed", Value::Null, REQUIRED),
     ];
-    let client = cluster.service_account_client(shop::OPERATOR.0, shop::OPERATOR.1).await?;
+    let client = author(cluster, &namespace).await?;
     check(client, &namespace, "Anomaly", "anomalies", &anomaly(), &cases).await
 }
 
@@ -97,7 +97,7 @@ async fn remediations() -> Result<()> {
         ("/spec/step", json!("1"), TYPE),
         ("/spec/policyRef/uid", Value::Null, REQUIRED),
     ];
-    let client = cluster.service_account_client(shop::OPERATOR.0, shop::OPERATOR.1).await?;
+    let client = author(cluster, &namespace).await?;
     check(client, &namespace, "Remediation", "remediations", &remediation(), &cases).await
 }
 
