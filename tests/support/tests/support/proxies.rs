@@ -189,7 +189,8 @@ async fn the_postgres_proxy_counts_the_sessions_it_is_for_and_ends_them_after_a_
     ensure!(fix.execute(sqlx::raw_sql("CREATE TABLE one (n int)")).await.is_err());
     // The server got it, and goes on without its client.
     let question = "SELECT to_regclass('one') IS NOT NULL";
-    eventually(PATIENCE, "the table", async || Ok(server.value::<bool>("postgres", question).await?.then_some(()))).await?;
+    eventually(PATIENCE, "the table", async || Ok(server.value::<bool>("postgres", question).await?.then_some(())))
+        .await?;
     ensure!(acted.load(Ordering::SeqCst) == 1);
     other.execute("SELECT 1").await?;
     Ok(())
