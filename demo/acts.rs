@@ -22,6 +22,8 @@ const WAITING: Duration = Duration::from_secs(2);
 /// Time between two acts, in which the workload is as it should be.
 const REST: Duration = Duration::from_secs(6);
 
+const LAST: &str = "three";
+
 /// How an act ended.
 pub struct Ending {
     pub act: &'static str,
@@ -32,7 +34,7 @@ pub struct Ending {
 /// Plays all three. An act that goes wrong does not keep the others from being played.
 pub async fn play(stage: &mut Stage) -> Vec<Ending> {
     let mut endings = Vec::new();
-    for act in ["one", "two", "three"] {
+    for act in ["one", "two", LAST] {
         let outcome = match act {
             "one" => one(stage).await,
             "two" => two(stage).await,
@@ -45,6 +47,9 @@ pub async fn play(stage: &mut Stage) -> Vec<Ending> {
             screen::indented(&stage.operator.process.log_end());
         }
         endings.push(Ending { act, failure });
+        if act != LAST {
+            tokio::time::sleep(REST).await;
+        }
     }
     endings
 }
@@ -173,9 +178,7 @@ async fn repair(stage: &mut Stage) -> Result<()> {
         let over = |one: &Anomaly| one.status.as_ref().and_then(|status| status.state) == Some(AnomalyState::Resolved);
         Ok(all.iter().all(over).then_some(()))
     })
-    .await?;
-    tokio::time::sleep(REST).await;
-    Ok(())
+    .await
 }
 
 /// Timeline, and the objects as kubectl shows them.

@@ -113,7 +113,9 @@ impl Stage {
                 number(metric.standard_deviation),
             );
         }
-        println!("   and {} metrics that the imported history does not have: not yet judged", others.len());
+        if !others.is_empty() {
+            println!("   and {} metrics that the imported history does not have: not yet judged", others.len());
+        }
         let shown = people::kubectl(self, "admin", &["get", "baselines,anomalyrules,remediationpolicies"]).await?;
         screen::command("admin", "kubectl get baselines,anomalyrules,remediationpolicies", &shown.text());
         Ok(())

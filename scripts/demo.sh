@@ -10,5 +10,5 @@ echo "demo: building the demo (first time about 2 minutes)"
 cargo build --locked --example demo
 
 export DBMEDIC_PROGRAMS=target/release
-echo "demo: about a minute and a half; everything it starts ends with it"
+echo "demo: two to three minutes; everything it starts ends with it"
 exec target/debug/examples/demo
