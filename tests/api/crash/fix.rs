@@ -39,7 +39,9 @@ async fn a_fix_killed_at_any_step_is_finished_by_the_next_attempt() -> Result<()
         }
         let wrong = if faults.is_empty() { "" } else { "  WRONG" };
         let _ = writeln!(table, "{n:>4}  {attempts:>8}  {:>7.1}  {at}{wrong}", seconds(run.succeeded));
-        faults.iter().for_each(|fault| eprintln!("{fault}"));
+        for fault in &faults {
+            eprintln!("{fault}");
+        }
         eprint!("{}", table.lines().last().map(|line| format!("{line}\n")).unwrap_or_default());
         failures.extend(faults.iter().map(|fault| format!("message {n}, {at}: {fault}")));
         if failures.len() >= MOST_FAILURES {

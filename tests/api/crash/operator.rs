@@ -53,7 +53,9 @@ async fn the_operator_killed_at_any_write_ends_where_it_would_have_without() -> 
                 seconds(run.succeeded),
                 if faults.is_empty() { "" } else { "  WRONG" }
             );
-            faults.iter().for_each(|fault| eprintln!("{fault}"));
+            for fault in &faults {
+                eprintln!("{fault}");
+            }
             eprint!("{}", table.lines().last().map(|line| format!("{line}\n")).unwrap_or_default());
             failures.extend(faults.iter().map(|fault| format!("write {n} {name}, {at}: {fault}")));
         }
