@@ -19,7 +19,7 @@ build: ## Builds the release programs (first time about 5 minutes)
 check: ## Format, lints, generated files, architecture, licences (first time about 3 minutes)
 	@scripts/check.sh
 
-test: tools ## All tests, on a real control plane and a real PostgreSQL (about 3 minutes after the build)
+test: tools ## All tests, on a real control plane and a real PostgreSQL (about 25 minutes after the build, on two cores)
 	@scripts/test.sh
 
 bench: ## Measures every figure next to what it is compared with (about 6 minutes after the build)
