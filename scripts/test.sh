@@ -9,21 +9,26 @@ if [ ! -x "${DBMEDIC_CLUSTER_PROGRAM:-target/tools/cluster}" ]; then
 fi
 say() { printf 'test: %s\n' "$*"; }
 
+# Runs these targets. The tests wait for real processes on a machine that may be busy: what fails is tried once more,
+# alone, and said.
+run() {
+    local log=target/test.log failed
+    if cargo test --locked --workspace --no-fail-fast "$@" -- --test-threads=2 2>&1 | tee "$log"; then
+        return 0
+    fi
+    mapfile -t failed < <(sed -nE 's/^test (.+) \.\.\. FAILED$/\1/p' "$log" | sort -u)
+    if [ "${#failed[@]}" -eq 0 ] || [ "${#failed[@]}" -gt 4 ]; then
+        say "${#failed[@]} tests failed: not tried again"
+        return 1
+    fi
+    say "FAILED, and tried once more alone: ${failed[*]}"
+    cargo test --locked --workspace "$@" -- --test-threads=1 --exact "${failed[@]}" || return 1
+    say "passed at the second try: ${failed[*]}"
+}
+
 say "compiling (first time about 4 minutes)"
 cargo test --locked --workspace --no-run
-say "unit tests, the architecture, the advisor and the executor on a real PostgreSQL, the test support (some 4 minutes)"
-cargo test --locked --workspace --lib --bins --test architecture --test diagnose --test support
+say "unit tests, the architecture, the advisor on a real PostgreSQL, the test support (some 5 minutes on two cores)"
+run --lib --bins --test architecture --test diagnose --test support
 say "the whole on a real control plane and a real PostgreSQL (some 20 minutes on two cores)"
-log=target/test-api.log
-if cargo test --locked --test api -- --test-threads=2 2>&1 | tee "$log"; then
-    exit 0
-fi
-# These tests wait for real processes on a machine that may be busy. What fails is tried once more, alone, and said.
-mapfile -t failed < <(sed -nE 's/^test (.+) \.\.\. FAILED$/\1/p' "$log" | sort -u)
-if [ "${#failed[@]}" -eq 0 ] || [ "${#failed[@]}" -gt 4 ]; then
-    say "${#failed[@]} tests failed: not tried again"
-    exit 1
-fi
-say "FAILED, and tried once more alone: ${failed[*]}"
-cargo test --locked --test api -- --test-threads=1 --exact "${failed[@]}"
-say "passed at the second try: ${failed[*]}"
+run --test api
