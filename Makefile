@@ -12,8 +12,8 @@ help: ## Lists what can be made
 tools: ## Installs what is missing (root) or names it, and builds the tests' control plane (first time about 7 minutes)
 	@scripts/tools.sh
 
-build: ## Builds the release programs (first time about 5 minutes)
-	@echo "build: the release programs; the first time takes about 5 minutes, later ones seconds to a minute"
+build: ## Builds the release programs (first time about 12 minutes)
+	@echo "build: the release programs; the first time takes about 12 minutes on two cores, later ones some minutes"
 	cargo build --locked --release --bins
 
 check: ## Format, lints, generated files, architecture, licences (first time about 3 minutes)
