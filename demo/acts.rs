@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use dbmedic::api::{Anomaly, AnomalyState, Remediation, RemediationState, RootCauseKind};
+use dbmedic::heal::machine;
 use dbmedic_test_support::{eventually, holds_for};
 use k8s_openapi::jiff::Timestamp;
 use kube::api::ListParams;
@@ -208,22 +209,6 @@ fn state(remediation: &Remediation) -> Option<RemediationState> {
     remediation.status.as_ref().and_then(|status| status.state)
 }
 
-/// Whether the machine has come to an end from which this state is not reached any more.
-fn over(state: RemediationState) -> bool {
-    use RemediationState as State;
-    matches!(
-        state,
-        State::Succeeded
-            | State::Unverified
-            | State::RolledBack
-            | State::RollbackFailed
-            | State::Failed
-            | State::Refused
-            | State::Expired
-            | State::Superseded
-    )
-}
-
 /// The index was dropped; what follows from it.
 struct Fault {
     at: Timestamp,
@@ -264,7 +249,7 @@ impl Fault {
             }
             match now {
                 Some(now) if wanted.contains(&now) => Ok(Some(found)),
-                Some(now) if over(now) => {
+                Some(now) if machine::is_terminal(now) => {
                     let message = found.status.and_then(|status| status.message).unwrap_or_default();
                     bail!("the Remediation ended as {now:?}: {message}")
                 }
