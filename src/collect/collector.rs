@@ -1,5 +1,7 @@
 //! The task of one target: connects, looks each interval, reports, and connects again when the connection is lost.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use futures::future::BoxFuture;
@@ -13,12 +15,17 @@ use super::session::{Look, Session};
 use crate::api::CustomMetric;
 use crate::database::postgresql::statements::StatementHistory;
 use crate::database::postgresql::{DatabaseError, Endpoint, observe};
+use crate::learn::UsualTimes;
 use crate::measure::{
     ABSENT, BUILT_IN, Identity, Interval, Observation, Role, Round, StatementFigures, TargetKey, Unavailable,
 };
 
 /// How long work over the kept connection may hold the rounds up.
 const WORK_LIMIT: Duration = Duration::from_secs(30);
+/// How long the first round waits for what was learnt earlier: a slow disk must not keep a database from being watched.
+const USUAL_LIMIT: Duration = Duration::from_secs(2);
+/// How often what the statements usually take is handed on while nothing happens.
+const USUAL_EVERY: Duration = Duration::from_mins(10);
 
 /// What a collector looks at, and how often.
 #[derive(Clone, Debug)]
@@ -62,6 +69,9 @@ pub enum Report {
     Unavailable(Vec<Unavailable>),
     /// Counters began anew, so that the interval has no rates; the text says why.
     Reset(String),
+    /// What the statements usually take, to be stored: when the quiet ends, for that is what an incident is compared
+    /// with, and now and then before.
+    UsualTimes(UsualTimes),
 }
 
 type Access<'a> = Result<(&'a mut PgConnection, &'a StatementHistory), DatabaseError>;
@@ -134,8 +144,13 @@ where
 }
 
 /// Starts a collector. It ends when `cancel` is cancelled or nobody receives its reports any more.
+///
+/// `usual` brings what the statements usually take, as it was stored; `quiet` says whether no rule of the target is
+/// breached, so that an incident is never learnt as usual.
 pub fn spawn(
     config: CollectorConfig,
+    usual: oneshot::Receiver<UsualTimes>,
+    quiet: Arc<AtomicBool>,
     reports: mpsc::Sender<(usize, Report)>,
     cancel: CancellationToken,
 ) -> CollectorHandle {
@@ -144,6 +159,9 @@ pub fn spawn(
     let now = Instant::now();
     let collector = Collector {
         config,
+        quiet,
+        was_quiet: true,
+        next_usual: now + USUAL_EVERY,
         reports,
         inbox,
         identity,
@@ -158,7 +176,7 @@ pub fn spawn(
     };
     tokio::spawn(async move {
         // Dropping the task wherever it waits is safe: it holds nothing but a connection.
-        let _ = cancel.run_until_cancelled_owned(Box::pin(collector.run())).await;
+        let _ = cancel.run_until_cancelled_owned(Box::pin(collector.run(usual))).await;
     });
     CollectorHandle { commands, identity: identity_seen }
 }
@@ -168,6 +186,9 @@ struct Unheard;
 
 struct Collector {
     config: CollectorConfig,
+    quiet: Arc<AtomicBool>,
+    was_quiet: bool,
+    next_usual: Instant,
     reports: mpsc::Sender<(usize, Report)>,
     inbox: mpsc::Receiver<Command>,
     identity: watch::Sender<Option<Identity>>,
@@ -201,7 +222,10 @@ impl From<DatabaseError> for Ended {
 }
 
 impl Collector {
-    async fn run(mut self) {
+    async fn run(mut self, usual: oneshot::Receiver<UsualTimes>) {
+        if let Ok(Ok(usual)) = tokio::time::timeout(USUAL_LIMIT, usual).await {
+            self.history.set_usual(usual);
+        }
         let mut backoff = Backoff::new(self.config.interval);
         loop {
             let ended = match Session::open(&self.config.endpoint).await {
@@ -287,6 +311,7 @@ impl Collector {
             let reason = reset::between(last, &observation);
             if other_server {
                 self.history.clear();
+                self.history.set_usual(UsualTimes::default());
             }
             if let Some(reason) = reason {
                 self.comparable = false;
@@ -295,6 +320,7 @@ impl Collector {
         }
         let mut grown = None;
         if let Some(snapshot) = statements {
+            self.settle().await?;
             if self.history.was_reset(&snapshot) {
                 self.report(Report::Reset("the statements' statistics were reset".into())).await?;
             }
@@ -314,6 +340,19 @@ impl Collector {
         self.last = Some((observation, taken));
         self.comparable = true;
         Ok(round)
+    }
+
+    /// Learns what the statements usually take, and hands it on when the quiet has ended or enough time has passed.
+    async fn settle(&mut self) -> Result<(), Unheard> {
+        let quiet = self.quiet.load(Ordering::Relaxed);
+        self.history.settle(quiet);
+        let ended = std::mem::replace(&mut self.was_quiet, quiet) && !quiet;
+        let now = Instant::now();
+        if (ended || (quiet && now >= self.next_usual)) && !self.history.usual().is_empty() {
+            self.next_usual = now + USUAL_EVERY;
+            self.report(Report::UsualTimes(self.history.usual().clone())).await?;
+        }
+        Ok(())
     }
 
     async fn obey(&mut self, command: Command, session: &mut Session) -> Result<(), DatabaseError> {

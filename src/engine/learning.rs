@@ -1,11 +1,11 @@
 //! Learns the profiles of one target from its history, beside the engine.
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use super::settings::TargetSettings;
 use crate::detect::{MetricDescriptor, MetricSet};
 use crate::history::Store;
-use crate::learn::{self, Options, Profile};
+use crate::learn::{self, Options, Profile, UsualTimes};
 use crate::measure::TargetKey;
 
 const DAY_MS: i64 = 86_400_000;
@@ -49,6 +49,16 @@ pub(super) async fn learn_target(
     }
     // The engine may have gone meanwhile; then nobody needs them.
     let _ = done.send(Lessons { target, incarnation, lessons }).await;
+}
+
+/// Hands over what the statements of a target usually take, as it was stored; nothing when there is none.
+pub(super) async fn load_usual_times(store: Store, key: TargetKey, done: oneshot::Sender<UsualTimes>) {
+    let stored = store.load_usual_times(&key).await.unwrap_or_else(|error| {
+        tracing::warn!(target = %key, %error, "what the statements usually take cannot be read; it is learnt anew");
+        None
+    });
+    // The collector may have gone on without.
+    let _ = done.send(stored.and_then(|bytes| UsualTimes::decode(&bytes)).unwrap_or_default());
 }
 
 async fn stored(

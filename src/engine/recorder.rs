@@ -7,6 +7,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::history::{Health, HistoryError, Store, TargetSeries};
+use crate::learn::UsualTimes;
 use crate::measure::TargetKey;
 
 /// Rounds that wait for the disk; beyond it they are dropped and counted, for memory is bounded and detection goes on.
@@ -25,6 +26,8 @@ pub(super) struct Series {
 pub(super) enum Entry {
     /// A round.
     Round { series: Arc<Series>, at: i64, values: Vec<f32> },
+    /// What each statement of a target usually takes.
+    UsualTimes { target: TargetKey, times: UsualTimes },
     /// Remove what is older than these windows in days; `now` in milliseconds since the Unix epoch.
     Retain { windows: HashMap<TargetKey, u32>, now: i64 },
 }
@@ -97,6 +100,7 @@ impl Writer {
                     None => Ok(()),
                 }
             }
+            Entry::UsualTimes { target, times } => self.store.save_usual_times(&target, &times.encode()).await,
             Entry::Retain { windows, now } => {
                 for key in self.store.targets().await? {
                     let days = windows.get(&key).copied().unwrap_or(UNWATCHED_DAYS);

@@ -1,11 +1,12 @@
 //! The engine's task: owns the shard, the collectors' lives and the rules.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use secrecy::ExposeSecret;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::handle::{Command, Connection, Handle, Learnt, TargetView, Views};
@@ -32,6 +33,8 @@ struct Target {
     incarnation: u64,
     metrics: Arc<MetricSet>,
     cancel: CancellationToken,
+    /// Whether no rule is breached: told to the collector, which learns from quiet intervals only.
+    quiet: Arc<AtomicBool>,
     series: Arc<Series>,
     role: Role,
     recent: VecDeque<(i64, Vec<f32>)>,
@@ -184,6 +187,9 @@ impl Task {
         let metrics = Arc::new(MetricSet::new(&settings.custom));
         let index = self.shard.add_target(metrics.len());
         let cancel = self.cancel.child_token();
+        let quiet = Arc::new(AtomicBool::new(true));
+        let (usual_sender, usual) = oneshot::channel();
+        tokio::spawn(learning::load_usual_times(self.store.clone(), settings.key.clone(), usual_sender));
         let collector = collect::spawn(
             CollectorConfig {
                 target_index: index,
@@ -193,6 +199,8 @@ impl Task {
                 statements_interval: settings.statements_interval,
                 custom: settings.custom.to_vec(),
             },
+            usual,
+            quiet.clone(),
             self.reports.clone(),
             cancel.clone(),
         );
@@ -217,6 +225,7 @@ impl Task {
             incarnation: self.next_incarnation,
             metrics,
             cancel,
+            quiet,
             series,
             role: Role::Primary,
             recent: VecDeque::with_capacity(64),
@@ -356,6 +365,9 @@ impl Task {
             }
             Report::Reset(reason) => {
                 tracing::info!(target = %key, reason, "counters begin anew; no rate over this interval");
+            }
+            Report::UsualTimes(times) => {
+                self.recorder.record(Entry::UsualTimes { target: key, times });
             }
         }
     }
@@ -529,6 +541,11 @@ impl Task {
 
     fn publish_incidents(&self, index: usize) {
         let Some(target) = &self.targets[index] else { return };
+        let breached = |state| matches!(state, IncidentState::Pending | IncidentState::Open | IncidentState::Clearing);
+        let is_breached = self.shard.states(index).any(|(_, state)| breached(state))
+            // An open incident without data is no less open.
+            || self.open.keys().any(|(key, _)| *key == target.settings.key);
+        target.quiet.store(!is_breached, Ordering::Relaxed);
         let mut views = self.views.write().unwrap_or_else(PoisonError::into_inner);
         let Some(view) = views.get_mut(&target.settings.key) else { return };
         for (id, state) in self.shard.states(index) {

@@ -111,7 +111,7 @@ fn verdict(
         return (
             Verdict::Worse,
             format!(
-                "the targeted statements take {:.1} ms, {before_ms} ms before: more than 20 % worse",
+                "the targeted statements take {:.1} ms: more than 20 % worse than before ({before_ms:.1} ms)",
                 figures.mean_ms
             ),
         );

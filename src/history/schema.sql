@@ -64,5 +64,11 @@ CREATE TABLE profile (
     PRIMARY KEY (target, metric)
 );
 
+-- What each statement of a target usually takes, in the form of `learn::UsualTimes`.
+CREATE TABLE usual_times (
+    target INTEGER PRIMARY KEY,
+    data BLOB NOT NULL
+);
+
 PRAGMA application_id = 1684172132;
 PRAGMA user_version = 1;

@@ -1,4 +1,4 @@
-//! Retention, profiles, and how much room all of it takes.
+//! Retention, profiles, the statements' usual times, and how much room all of it takes.
 
 use sqlx::{Connection as _, Row as _};
 
@@ -59,6 +59,21 @@ impl Store {
     pub async fn load_profile(&self, key: &TargetKey, metric: &str) -> Result<Option<(i64, Vec<u8>)>, HistoryError> {
         let database = self.database().await?;
         let result = database.load_profile(key, metric).await;
+        self.settle_read(database, result).await
+    }
+
+    /// Stores what each statement of a target usually takes, in the form that `learn` gives it, in place of the one
+    /// before.
+    pub async fn save_usual_times(&self, key: &TargetKey, times: &[u8]) -> Result<(), HistoryError> {
+        let database = self.database().await?;
+        let result = database.save_usual_times(key, times).await;
+        self.settle_write(database, result).await
+    }
+
+    /// What was stored last of each statement's usual time; `None` when nothing was.
+    pub async fn load_usual_times(&self, key: &TargetKey) -> Result<Option<Vec<u8>>, HistoryError> {
+        let database = self.database().await?;
+        let result = database.load_usual_times(key).await;
         self.settle_read(database, result).await
     }
 
@@ -132,6 +147,26 @@ impl Database {
         .fetch_optional(&mut *connection)
         .await?;
         row.map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).transpose()
+    }
+
+    async fn save_usual_times(&self, key: &TargetKey, times: &[u8]) -> Result<(), HistoryError> {
+        let mut connection = self.writer.acquire().await?;
+        let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
+        let target = target_id(&mut transaction, key).await?;
+        sqlx::query("INSERT OR REPLACE INTO usual_times (target, data) VALUES (?1, ?2)")
+            .bind(target)
+            .bind(times)
+            .execute(&mut *transaction)
+            .await?;
+        transaction.commit().await?;
+        Ok(())
+    }
+
+    async fn load_usual_times(&self, key: &TargetKey) -> Result<Option<Vec<u8>>, HistoryError> {
+        let mut connection = self.reader.acquire().await?;
+        let Some(target) = known_target(&mut connection, key).await? else { return Ok(None) };
+        let times = sqlx::query_scalar("SELECT data FROM usual_times WHERE target = ?1").bind(target);
+        Ok(times.fetch_optional(&mut *connection).await?)
     }
 
     async fn size(&self) -> Result<Size, HistoryError> {

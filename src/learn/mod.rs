@@ -4,6 +4,7 @@
 //!
 //! Read in this order: `calendar` gives each sample its hour of the week, `grouped` keeps the values by hour,
 //! `estimate` turns them into centre and scale, `summary` into the figures that people read, `profile` is the result.
+//! Beside them, `usual_times` learns what each statement takes, from one interval after the other.
 
 mod calendar;
 mod codec;
@@ -11,10 +12,12 @@ mod estimate;
 mod grouped;
 mod profile;
 mod summary;
+mod usual_times;
 
 pub use calendar::{HOURS_OF_WEEK, hour_of_week};
 pub use codec::DecodeError;
 pub use profile::{Profile, Statistics};
+pub use usual_times::UsualTimes;
 
 use calendar::HOUR_MS;
 use estimate::Estimate;

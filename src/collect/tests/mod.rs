@@ -7,9 +7,11 @@ mod faults;
 mod rights;
 mod values;
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{CollectorConfig, CollectorHandle, Report, spawn};
@@ -25,6 +27,7 @@ struct Watched {
     handle: CollectorHandle,
     reports: mpsc::Receiver<(usize, Report)>,
     seen: Vec<Report>,
+    quiet: Arc<AtomicBool>,
     _cancel: DropGuard,
 }
 
@@ -49,8 +52,10 @@ impl Watched {
         };
         let cancel = CancellationToken::new();
         let (sender, reports) = mpsc::channel(64);
-        let handle = spawn(config, sender, cancel.clone());
-        Self { handle, reports, seen: Vec::new(), _cancel: cancel.drop_guard() }
+        let (_, nothing_stored) = oneshot::channel();
+        let quiet = Arc::new(AtomicBool::new(true));
+        let handle = spawn(config, nothing_stored, quiet.clone(), sender, cancel.clone());
+        Self { handle, reports, seen: Vec::new(), quiet, _cancel: cancel.drop_guard() }
     }
 
     async fn next(&mut self) -> Report {

@@ -245,3 +245,22 @@ async fn work_runs_over_the_kept_connection_and_leaves_no_trace() {
     assert!(handle.identity().is_some());
     watched.value("throughput").await;
 }
+
+#[tokio::test]
+async fn what_statements_usually_take_is_handed_on_when_the_quiet_ends() {
+    let server = TestServer::start().await;
+    let _load = Load::on(&server).await;
+    let mut watched = Watched::start(server.endpoint("monitor", "postgres"));
+    for _ in 0..8 {
+        watched.until(|report| matches!(report, Report::Round { .. }).then_some(())).await;
+    }
+    assert!(!watched.seen.iter().any(|report| matches!(report, Report::UsualTimes(_))), "nothing happened yet");
+    watched.quiet.store(false, std::sync::atomic::Ordering::Relaxed);
+    let times = watched
+        .until(|report| match report {
+            Report::UsualTimes(times) => Some(times.clone()),
+            _ => None,
+        })
+        .await;
+    assert!(!times.is_empty());
+}

@@ -4,9 +4,9 @@
 use std::collections::{HashMap, VecDeque};
 
 use crate::diagnose::StatementGrowth;
+use crate::learn::UsualTimes;
 use crate::measure::log_normal::{self, Moments};
 use crate::measure::{StatementFigures, StatementInterval};
-use crate::stats;
 
 /// Marks that are kept.
 const MARKS: usize = 16;
@@ -112,6 +112,9 @@ pub struct StatementHistory {
     marks: VecDeque<Mark>,
     /// What every statement had done before the first reading, since the server's own statistics began.
     earlier: HashMap<i64, Counters>,
+    usual: UsualTimes,
+    /// Growth over the last interval, until it is known whether it was a quiet one.
+    unsettled: HashMap<i64, Counters>,
     touches_rows: HashMap<i64, bool>,
 }
 
@@ -138,8 +141,27 @@ impl StatementHistory {
     /// Forgets all figures, because those of the server begin anew or it is another one.
     pub fn clear(&mut self) {
         self.last = None;
+        self.unsettled.clear();
         self.totals.clear();
         self.marks.clear();
+    }
+
+    /// What every statement usually takes.
+    pub fn usual(&self) -> &UsualTimes {
+        &self.usual
+    }
+
+    /// Goes on from what was learnt earlier, or by another process.
+    pub fn set_usual(&mut self, usual: UsualTimes) {
+        self.usual = usual;
+    }
+
+    /// Says of the last interval, before the next reading is taken in, whether it was quiet: only then is what the
+    /// statements took in it usual. One interval late, because a breach is known only after its interval was read.
+    pub fn settle(&mut self, quiet: bool) {
+        for (query_id, grown) in self.unsettled.drain().filter(|_| quiet) {
+            self.usual.learn(query_id, grown.total_ms / grown.calls);
+        }
     }
 
     /// Takes a reading in. The growth since the last one, over the statements that clients sent; `None` for the first.
@@ -154,6 +176,7 @@ impl StatementHistory {
             }
         }
         let interval = self.last.take().map(|last| self.grow(&last, &snapshot));
+        self.usual.prune(snapshot.entries.len(), |query_id| self.totals.contains_key(&query_id));
         if self.touches_rows.len() > 2 * snapshot.entries.len() + 1_000 {
             let present: std::collections::HashSet<i64> = snapshot.entries.keys().map(|key| key.query_id).collect();
             self.touches_rows.retain(|query_id, _| present.contains(query_id));
@@ -166,12 +189,14 @@ impl StatementHistory {
     fn grow(&mut self, last: &Snapshot, snapshot: &Snapshot) -> StatementInterval {
         let mut interval = StatementInterval::default();
         let mut moments = Vec::new();
+        self.unsettled.clear();
         for (key, counters) in &snapshot.entries {
             let growth = counters.since(last.entries.get(key).copied());
             if growth.calls <= 0.0 || !self.touches_rows.get(&key.query_id).copied().unwrap_or(false) {
                 continue;
             }
             self.totals.entry(key.query_id).or_default().add(growth);
+            self.unsettled.entry(key.query_id).or_default().add(growth);
             // What a function ran is in the time of the statement that called it.
             if key.toplevel {
                 interval.calls += growth.calls;
@@ -210,8 +235,9 @@ impl StatementHistory {
 
     /// Growth of every statement since `onset_ms` (ms since the Unix epoch), the most time-consuming first. It is
     /// counted from the last reading before the onset: the value at the onset already speaks of the time after that.
-    /// What was not seen before the onset, because the watch began later, is compared with the server's own statistics
-    /// at the first reading: a statement that was always slow has not grown.
+    /// It is compared with what the statement usually takes; where that was not learnt, with what it took before the
+    /// onset; and where it was not seen before, because the watch began later, with the server's own statistics at the
+    /// first reading: a statement that was always slow has not grown.
     pub fn growth(&self, onset_ms: i64) -> Vec<StatementGrowth> {
         let (Some(oldest), Some(newest)) = (self.marks.front(), self.marks.back()) else {
             return Vec::new();
@@ -226,11 +252,11 @@ impl StatementHistory {
                 let before = base.totals.get(query_id).copied().unwrap_or_default();
                 let began = oldest.totals.get(query_id).copied().unwrap_or_default();
                 let (after, mut before) = (totals.since(Some(before)), before.since(Some(began)));
-                let mut mean_before = self.usual_mean(*query_id, base.at);
                 if before.calls <= 0.0 {
                     before = self.earlier.get(query_id).copied().unwrap_or_default();
-                    mean_before = (before.calls > 0.0).then(|| before.total_ms / before.calls);
                 }
+                let seen_before = (before.calls > 0.0).then(|| before.total_ms / before.calls);
+                let mean_before = self.usual.get(*query_id).or(seen_before);
                 (after.calls > 0.0).then(|| StatementGrowth {
                     query_id: *query_id,
                     calls_before: before.calls,
@@ -246,21 +272,6 @@ impl StatementHistory {
             .collect();
         grown.sort_by(|left, right| right.total_ms.total_cmp(&left.total_ms));
         grown
-    }
-
-    /// Mean execution time in ms between two marks up to `until` (ms since the Unix epoch): the median over those in
-    /// which the statement ran, so that an earlier incident is not what is usual.
-    fn usual_mean(&self, query_id: i64, until: i64) -> Option<f64> {
-        let marks: Vec<Counters> = self
-            .marks
-            .iter()
-            .take_while(|mark| mark.at <= until)
-            .map(|mark| mark.totals.get(&query_id).copied().unwrap_or_default())
-            .collect();
-        let grown = marks.windows(2).map(|pair| pair[1].since(Some(pair[0])));
-        let mut means: Vec<f32> =
-            grown.filter(|grown| grown.calls > 0.0).map(|grown| (grown.total_ms / grown.calls) as f32).collect();
-        stats::median(&mut means)
     }
 
     /// What these statements did together since `since_ms` (ms since the Unix epoch), counted from the first reading at

@@ -184,15 +184,51 @@ fn a_watch_that_began_during_the_incident_compares_with_the_servers_own_statisti
     assert_eq!((before(1), before(2)), (Some(1.0), Some(50.0)));
 }
 
-#[test]
-fn an_incident_soon_after_another_is_compared_with_what_is_usual() {
-    let mut history = history();
+/// Readings a minute apart, one execution a second; whether each interval was slow, and so not quiet.
+fn played(history: &mut StatementHistory, slow: &[bool]) {
     let mut total = 0.0;
-    for second in 0..9_i64 {
-        // Slow for two of the seven intervals before the onset, and again since.
-        total += if [3, 4, 8].contains(&second) { 6_000.0 } else { 60.0 };
-        history.push(reading(second * 60, &[(1, second * 60, total)]));
+    let mut quiet = true;
+    for (minute, slow) in (0_i64..).zip(slow) {
+        total += if *slow { 6_000.0 } else { 60.0 };
+        history.settle(quiet);
+        history.push(reading(minute * 60, &[(1, minute * 60, total)]));
+        // Known only now, after the reading was taken in.
+        quiet = !slow;
     }
-    let growth = history.growth(8 * 60_000);
-    assert_eq!((growth[0].mean_before_ms, growth[0].mean_ms), (Some(1.0), 100.0));
+}
+
+#[test]
+fn however_long_the_incidents_before_were_the_next_is_compared_with_what_is_usual() {
+    let mut history = history();
+    // Slow for far longer than it was fast.
+    let slow: Vec<bool> = (0..60).map(|minute| minute > 4 && minute % 10 != 9).collect();
+    played(&mut history, &slow);
+    let growth = history.growth(50 * 60_000);
+    assert!((growth[0].mean_before_ms.unwrap() - 1.0).abs() < 1e-3, "{growth:?}");
+    assert!(growth[0].mean_ms > 80.0, "{growth:?}");
+}
+
+#[test]
+fn a_watch_that_began_during_an_incident_goes_on_from_what_was_learnt_before() {
+    let mut before = history();
+    played(&mut before, &[false; 5]);
+    let mut after = history();
+    after.set_usual(UsualTimes::decode(&before.usual().encode()).unwrap());
+    // The server's own figures already hold more slow executions than fast ones.
+    after.push(reading(0, &[(1, 1_000, 60_000.0)]));
+    after.push(reading(60, &[(1, 1_060, 66_000.0)]));
+    let growth = after.growth(-5_000);
+    assert!((growth[0].mean_before_ms.unwrap() - 1.0).abs() < 1e-3, "{growth:?}");
+}
+
+#[test]
+fn usual_times_outlive_a_reset_of_the_statistics_but_the_interval_over_it_teaches_nothing() {
+    let mut history = history();
+    played(&mut history, &[false, false, false]);
+    let mut after = reading(180, &[(1, 10, 60_000.0)]);
+    after.stats_reset = Some(2);
+    history.settle(true);
+    history.push(after);
+    history.settle(true);
+    assert!((history.usual().get(1).unwrap() - 1.0).abs() < 1e-3);
 }

@@ -1,4 +1,4 @@
-//! Retention, roll-ups and profiles.
+//! Retention, roll-ups, profiles and usual times.
 
 use super::*;
 
@@ -52,4 +52,18 @@ async fn a_profile_replaces_the_one_before_and_outlives_the_process() {
     let store = Store::open(file(&directory)).await.unwrap();
     assert_eq!(store.load_profile(&key("a"), "tps").await.unwrap(), Some((6, b"second".to_vec())));
     assert_eq!(store.load_profile(&key("a"), "lag").await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn usual_times_are_kept_per_target_and_replaced() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(file(&directory)).await.unwrap();
+    assert_eq!(store.load_usual_times(&key("a")).await.unwrap(), None);
+    store.save_usual_times(&key("a"), b"one").await.unwrap();
+    store.save_usual_times(&key("b"), b"two").await.unwrap();
+    store.save_usual_times(&key("a"), b"three").await.unwrap();
+    store.close().await;
+    let store = Store::open(file(&directory)).await.unwrap();
+    assert_eq!(store.load_usual_times(&key("a")).await.unwrap(), Some(b"three".to_vec()));
+    assert_eq!(store.load_usual_times(&key("b")).await.unwrap(), Some(b"two".to_vec()));
 }

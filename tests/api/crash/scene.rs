@@ -23,8 +23,9 @@ use crate::world::{PATIENCE, list, programs};
 const POD_ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
 /// No write for so long, and it is over.
 const QUIET: Duration = Duration::from_millis(1000);
-/// Statements of a life without faults.
-const STATEMENTS_BEFORE: u64 = 20_000;
+/// Rounds without a fault, and the figure that counts them.
+const ROUNDS_BEFORE: f64 = 5.0;
+const ROUNDS: &str = "dbmedic_rounds_total";
 /// Runs that may fail before the test gives up: each may take all the patience there is.
 pub const MOST_FAILURES: usize = 3;
 
@@ -82,7 +83,7 @@ impl Scene {
         let client = cluster.client("admin").await?;
         let scene = Self { shop, api_proxy, database_proxy, client, kubeconfig, operator, _workload: workload };
         scene.learnt().await.with_context(|| scene.operator.process.log_end())?;
-        scene.work_for_long().await?;
+        scene.usual_times_are_known().await?;
         Ok(scene)
     }
 
@@ -105,10 +106,13 @@ impl Scene {
         .await
     }
 
-    /// The statistics of a database that has worked for long: what few slow statements of a fault do not outweigh.
-    async fn work_for_long(&self) -> Result<()> {
-        let crowd = self.shop.start_workload(16, Duration::ZERO).await?;
-        eventually(PATIENCE, "a long life", async || Ok((crowd.done() >= STATEMENTS_BEFORE).then_some(()))).await
+    /// The operator has watched the workload for some intervals, so that it knows what each statement usually takes.
+    async fn usual_times_are_known(&self) -> Result<()> {
+        let begin = self.operator.metric(ROUNDS).await?;
+        eventually(PATIENCE, "some rounds are over", async || {
+            Ok((self.operator.metric(ROUNDS).await? >= begin + ROUNDS_BEFORE).then_some(()))
+        })
+        .await
     }
 
     /// One fault, perhaps one crash, and everything that follows until nobody writes any more.

@@ -17,7 +17,7 @@ use super::{PATIENCE, World, list};
 const TAKEN_OVER: Duration = Duration::from_secs(20);
 
 async fn leads(operator: &Operator) -> Result<bool> {
-    Ok(operator.get("/metrics").await.is_ok_and(|(_, text)| text.lines().any(|line| line == "dbmedic_leader 1")))
+    Ok(operator.metric("dbmedic_leader").await.is_ok_and(|figure| figure > 0.0))
 }
 
 async fn becomes_leader(world: &World, operator: &Operator) -> Result<()> {

@@ -434,6 +434,16 @@ impl Operator {
         Ok((status, body.to_owned()))
     }
 
+    /// A figure of `/metrics` without labels.
+    ///
+    /// # Errors
+    /// Nothing listens, or there is no such figure.
+    pub async fn metric(&self, name: &str) -> Result<f64> {
+        let (_, text) = self.get("/metrics").await?;
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.with_context(|| format!("no figure {name}"))?.parse().with_context(|| format!("the figure {name}"))
+    }
+
     /// Waits until `/readyz` says ready; returns the time since the start.
     ///
     /// # Errors
