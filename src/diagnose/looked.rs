@@ -7,8 +7,6 @@ use super::explain::ExplainNode;
 pub struct StatementGrowth {
     /// `queryid` of `pg_stat_statements`.
     pub query_id: i64,
-    /// Executions in the window before the onset.
-    pub calls_before: f64,
     /// Mean execution time before the onset, in ms; absent for a statement that did not run then.
     pub mean_before_ms: Option<f64>,
     /// Executions per second before the onset; absent when it is not known.

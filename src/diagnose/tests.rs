@@ -62,7 +62,7 @@ fn statement(text: &str, rows: f64) -> LookedStatement {
     LookedStatement {
         growth: StatementGrowth {
             query_id: -77,
-            calls_before: 600.0,
+
             mean_before_ms: Some(0.5),
             calls_per_second_before: Some(10.0),
             calls: 600.0,

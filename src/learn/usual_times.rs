@@ -16,8 +16,6 @@ const TRUSTED: u16 = 5;
 /// Most that a value may differ from a trusted estimate, as a factor: more counts as so much. It is the factor from
 /// which a statement counts as slower (see `diagnose`), so that what is noise there is followed here.
 const MOST_FACTOR: f32 = 1.5;
-/// Statements that are remembered though they did not run lately.
-const SPARE: usize = 1_000;
 
 /// Usual execution times by query id.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -39,6 +37,15 @@ impl UsualTimes {
         self.times.get(&query_id).map(|usual| f64::from(usual.logarithm).exp())
     }
 
+    /// Begins with a mean that the server itself has kept, where nothing was learnt yet: the first quiet interval
+    /// replaces it.
+    pub fn begin(&mut self, query_id: i64, mean_ms: f64) {
+        let logarithm = mean_ms.ln() as f32;
+        if logarithm.is_finite() {
+            self.times.entry(query_id).or_insert(Usual { logarithm, intervals: 0 });
+        }
+    }
+
     /// Learns from a quiet interval in which a statement took `mean_ms` on average. Anything but a positive number
     /// is passed over.
     pub fn learn(&mut self, query_id: i64, mean_ms: f64) {
@@ -57,11 +64,14 @@ impl UsualTimes {
         self.times.is_empty()
     }
 
-    /// Forgets statements that the server has forgotten, when there are far more than the server's `present`.
-    pub fn prune(&mut self, present: usize, is_present: impl Fn(i64) -> bool) {
-        if self.times.len() > 2 * present + SPARE {
-            self.times.retain(|query_id, _| is_present(*query_id));
-        }
+    /// Statements of which something is known.
+    pub fn len(&self) -> usize {
+        self.times.len()
+    }
+
+    /// Forgets all statements but these.
+    pub fn retain(&mut self, keep: impl Fn(i64) -> bool) {
+        self.times.retain(|query_id, _| keep(*query_id));
     }
 
     /// The stored form: a version byte, then 14 bytes per statement.
@@ -118,6 +128,17 @@ mod tests {
     }
 
     #[test]
+    fn what_the_server_kept_counts_until_something_is_learnt() {
+        let mut times = UsualTimes::default();
+        times.begin(1, 8.0);
+        times.begin(1, 9.0);
+        assert!((times.get(1).unwrap() - 8.0).abs() < 1e-5);
+        times.learn(1, 2.0);
+        times.begin(1, 8.0);
+        assert!((times.get(1).unwrap() - 2.0).abs() < 1e-6);
+    }
+
+    #[test]
     fn one_bad_interval_hardly_moves_what_was_learnt_from_many() {
         let mut means = vec![1.0; 60];
         means.push(1_000.0);
@@ -135,16 +156,6 @@ mod tests {
     fn what_is_no_time_is_passed_over() {
         let times = learnt(&[0.0, -1.0, f64::NAN, f64::INFINITY]);
         assert!(times.is_empty() && times.get(1).is_none());
-    }
-
-    #[test]
-    fn statements_that_the_server_forgot_are_forgotten_when_they_are_many() {
-        let mut times = UsualTimes::default();
-        (0..1_500).for_each(|query_id| times.learn(query_id, 1.0));
-        times.prune(300, |query_id| query_id < 300);
-        assert_eq!(times.times.len(), 1_500);
-        times.prune(200, |query_id| query_id < 200);
-        assert_eq!(times.times.len(), 200);
     }
 
     #[test]

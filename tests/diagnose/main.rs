@@ -79,7 +79,6 @@ async fn grown(
     let (calls, rows) = (row.get::<i64, _>("calls") as f64, row.get::<i64, _>("rows") as f64);
     StatementGrowth {
         query_id: row.get("queryid"),
-        calls_before: 600.0,
         mean_before_ms: Some(0.2),
         calls_per_second_before: Some(10.0),
         calls: 600.0,

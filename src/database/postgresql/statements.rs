@@ -1,7 +1,7 @@
 //! What statements did over time: growth between two readings of `pg_stat_statements`, and a history of it that
 //! reaches back two hours with sixteen marks, dense near the present.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use crate::diagnose::StatementGrowth;
 use crate::learn::UsualTimes;
@@ -12,6 +12,8 @@ use crate::measure::{StatementFigures, StatementInterval};
 const MARKS: usize = 16;
 /// How far back a mark may lie, in seconds.
 const REACH_SECONDS: f64 = 7_200.0;
+/// Statements that are remembered beyond twice what the server has.
+const SPARE: usize = 1_000;
 
 /// An entry of `pg_stat_statements` in one database.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -110,8 +112,6 @@ pub struct StatementHistory {
     last: Option<Snapshot>,
     totals: HashMap<i64, Counters>,
     marks: VecDeque<Mark>,
-    /// What every statement had done before the first reading, since the server's own statistics began.
-    earlier: HashMap<i64, Counters>,
     usual: UsualTimes,
     /// Growth over the last interval, until it is known whether it was a quiet one.
     unsettled: HashMap<i64, Counters>,
@@ -170,20 +170,29 @@ impl StatementHistory {
             self.clear();
         }
         if self.marks.is_empty() {
-            self.earlier.clear();
-            for (key, counters) in &snapshot.entries {
-                self.earlier.entry(key.query_id).or_default().add(*counters);
-            }
+            self.begin(&snapshot);
         }
         let interval = self.last.take().map(|last| self.grow(&last, &snapshot));
-        self.usual.prune(snapshot.entries.len(), |query_id| self.totals.contains_key(&query_id));
-        if self.touches_rows.len() > 2 * snapshot.entries.len() + 1_000 {
-            let present: std::collections::HashSet<i64> = snapshot.entries.keys().map(|key| key.query_id).collect();
+        let known = self.touches_rows.len().max(self.usual.len());
+        if known > 2 * snapshot.entries.len() + SPARE {
+            let present: HashSet<i64> = snapshot.entries.keys().map(|key| key.query_id).collect();
             self.touches_rows.retain(|query_id, _| present.contains(query_id));
+            self.usual.retain(|query_id| present.contains(&query_id));
         }
         self.mark(snapshot.at, snapshot.seconds);
         self.last = Some(snapshot);
         interval
+    }
+
+    /// What the server itself has kept is all that there is to compare with, where nothing was learnt.
+    fn begin(&mut self, snapshot: &Snapshot) {
+        let mut kept: HashMap<i64, Counters> = HashMap::new();
+        for (key, counters) in &snapshot.entries {
+            kept.entry(key.query_id).or_default().add(*counters);
+        }
+        for (query_id, counters) in kept {
+            self.usual.begin(query_id, counters.total_ms / counters.calls);
+        }
     }
 
     fn grow(&mut self, last: &Snapshot, snapshot: &Snapshot) -> StatementInterval {
@@ -235,9 +244,8 @@ impl StatementHistory {
 
     /// Growth of every statement since `onset_ms` (ms since the Unix epoch), the most time-consuming first. It is
     /// counted from the last reading before the onset: the value at the onset already speaks of the time after that.
-    /// It is compared with what the statement usually takes; where that was not learnt, with what it took before the
-    /// onset; and where it was not seen before, because the watch began later, with the server's own statistics at the
-    /// first reading: a statement that was always slow has not grown.
+    /// It is compared with what the statement usually takes, and where that was not learnt, with what it took before
+    /// the onset: a statement that was always slow has not grown.
     pub fn growth(&self, onset_ms: i64) -> Vec<StatementGrowth> {
         let (Some(oldest), Some(newest)) = (self.marks.front(), self.marks.back()) else {
             return Vec::new();
@@ -251,15 +259,11 @@ impl StatementHistory {
             .filter_map(|(query_id, totals)| {
                 let before = base.totals.get(query_id).copied().unwrap_or_default();
                 let began = oldest.totals.get(query_id).copied().unwrap_or_default();
-                let (after, mut before) = (totals.since(Some(before)), before.since(Some(began)));
-                if before.calls <= 0.0 {
-                    before = self.earlier.get(query_id).copied().unwrap_or_default();
-                }
+                let (after, before) = (totals.since(Some(before)), before.since(Some(began)));
                 let seen_before = (before.calls > 0.0).then(|| before.total_ms / before.calls);
                 let mean_before = self.usual.get(*query_id).or(seen_before);
                 (after.calls > 0.0).then(|| StatementGrowth {
                     query_id: *query_id,
-                    calls_before: before.calls,
                     mean_before_ms: mean_before,
                     calls_per_second_before: (elapsed_before > 0.0).then(|| before.calls / elapsed_before),
                     calls: after.calls,

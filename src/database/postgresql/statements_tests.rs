@@ -113,7 +113,6 @@ fn growth_since_an_onset_is_set_against_what_was_before() {
         growth[0],
         StatementGrowth {
             query_id: 1,
-            calls_before: 120.0,
             mean_before_ms: Some(1.0),
             calls_per_second_before: Some(1.0),
             calls: 120.0,
@@ -231,4 +230,15 @@ fn usual_times_outlive_a_reset_of_the_statistics_but_the_interval_over_it_teache
     history.push(after);
     history.settle(true);
     assert!((history.usual().get(1).unwrap() - 1.0).abs() < 1e-3);
+}
+
+#[test]
+fn statements_that_the_server_forgot_are_forgotten_when_they_are_many() {
+    let mut history = history();
+    let many: Vec<(i64, i64, f64)> = (0..1_500).map(|query_id| (query_id, 10, 10.0)).collect();
+    history.push(reading(0, &many));
+    history.push(reading(60, &many[..300]));
+    assert_eq!(history.usual().len(), 1_500);
+    history.push(reading(120, &many[..200]));
+    assert_eq!(history.usual().len(), 200);
 }
