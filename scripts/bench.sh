@@ -13,5 +13,5 @@ cargo build --locked --release --bins
 # is optimised as in a release, for the scoring is measured inside of it. What it builds of `dbmedic` itself stays apart.
 echo "bench: the measuring program (about 2 minutes)"
 cargo bench --locked --profile dev --bench figures \
-    --config 'profile.dev.package.dbmedic.opt-level=3' \
+    --config 'profile.dev.package.dbmedic.opt-level="s"' \
     --config 'profile.dev.package.dbmedic.debug-assertions=false'
