@@ -159,9 +159,9 @@ mod tests {
         let rounds: Vec<(i64, [f32; 2])> =
             (0..).step_by(10).zip(rounds.iter().map(|&(light, dear)| [light, dear])).collect();
         let found = due(rounds.iter().map(|(at, values)| (*at, values.as_slice())), metric, patience);
-        let shown = found.iter().map(|(at, value)| match value.is_nan() {
-            true => format!("{at}:-"),
-            false => format!("{at}:{value}"),
+        let shown = found.iter().map(|(at, value)| {
+            let value = if value.is_nan() { "-".to_owned() } else { value.to_string() };
+            format!("{at}:{value}")
         });
         shown.collect::<Vec<_>>().join(" ")
     }

@@ -1,7 +1,7 @@
 //! What an Anomaly is to say: pure functions of what the engine told.
 
 use std::collections::BTreeMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use k8s_openapi::jiff::Timestamp;
 use kube::api::ObjectMeta;
@@ -12,6 +12,9 @@ use crate::api::{Anomaly, AnomalySpec, AnomalyState, AnomalyStatus, Band, LocalR
 use crate::controllers::Error;
 use crate::detect::{ChangeKind, Verdict};
 use crate::engine::IncidentChange;
+
+/// Longest wait for an API server that is away.
+const LONGEST_AWAY: Duration = Duration::from_secs(5);
 
 /// Namespace and name of an Anomaly.
 pub(super) type Key = (String, String);
@@ -62,6 +65,15 @@ pub(super) fn is_final(error: &Error) -> bool {
         404 => details.is_some_and(|details| !details.name.is_empty()),
         403 => details.is_some_and(|details| details.causes.iter().any(|one| one.reason == "NamespaceTerminating")),
         _ => false,
+    }
+}
+
+/// When to try again what failed: a refusal has the whole back-off, but an API server that was away is met with what
+/// people wait for as soon as it is back.
+pub(super) fn again_in(error: &Error, backoff: Duration) -> Duration {
+    match error {
+        Error::Api { source, .. } if matches!(source.as_ref(), kube::Error::Api(_)) => backoff,
+        _ => backoff.min(LONGEST_AWAY),
     }
 }
 
@@ -168,7 +180,6 @@ fn time(milliseconds: i64) -> String {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
-    use std::time::Duration;
 
     use kube::core::Status;
     use serde_json::json;
@@ -272,8 +283,17 @@ mod tests {
     }
 
     #[test]
+    fn only_a_refusal_waits_for_the_whole_back_off() {
+        let (short, long) = (Duration::from_secs(1), Duration::from_secs(60));
+        let refused = Error::Api { step: "write", source: Box::new(kube::Error::Api(Status::default().boxed())) };
+        assert_eq!(again_in(&refused, long), long);
+        let away = Error::Timeout { step: "write" };
+        assert_eq!((again_in(&away, short), again_in(&away, long)), (short, LONGEST_AWAY));
+    }
+
+    #[test]
     fn a_deviation_reads_in_sigma_or_beyond_its_limit() {
-        let of = |value, sigmas, lower, upper| deviation(Some(&Verdict { value, sigmas, lower, upper, ..VERDICT }));
+        let of = |value, sigmas, lower, upper| deviation(Some(&Verdict { value, lower, upper, sigmas, ..VERDICT }));
         assert_eq!(of(1.0, Some(7.25), None, Some(4.0)), "+7.2 sigma");
         assert_eq!(of(1.0, Some(-1e9), None, None), "-1000+ sigma");
         assert_eq!(sigmas(1000.0), "+1000+ sigma");

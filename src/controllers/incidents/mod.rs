@@ -89,7 +89,7 @@ fn put_off(context: &Context, queue: &mut Queue, key: &Key, error: &Error) {
         context.backoff.succeeded(&object(key));
         return;
     }
-    let again_in = context.backoff.failed(&object(key));
+    let again_in = decide::again_in(error, context.backoff.failed(&object(key)));
     tracing::warn!(
         namespace, anomaly = name, %error, again_in_ms = again_in.as_millis(), "Anomaly not written; trying again"
     );
