@@ -16,7 +16,8 @@ async fn a_wrong_query_of_ones_own_metric_is_named_gives_no_value_and_heals() ->
     let cases = [
         ("select count(*) from no_such_table", "no_such_table"),
         ("select id from orders limit 2", "customMetrics[0].query: found more than one row, allowed is one SELECT"),
-        ("delete from orders returning 1", "customMetrics[0].query: found another statement, allowed is one SELECT"),
+        ("delete from orders returning 1", "read-only transaction"),
+        ("selct 1", "customMetrics[0].query: found another statement, allowed is one SELECT"),
     ];
     let operator = world.operator().await?;
     for (query, found) in cases {
