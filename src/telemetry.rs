@@ -16,7 +16,7 @@ type Labels = Vec<(&'static str, &'static str)>;
 pub struct Telemetry {
     registry: Registry,
     rounds: Counter<u64, AtomicU64>,
-    rounds_dropped: Counter<u64, AtomicU64>,
+    history_lost: Family<Labels, Counter<u64, AtomicU64>>,
     collection_failures: Counter<u64, AtomicU64>,
     anomalies: Counter<u64, AtomicU64>,
     anomaly_latency: Histogram,
@@ -32,7 +32,7 @@ impl Default for Telemetry {
         let mut registry = Registry::with_prefix("dbmedic");
         let telemetry = Self {
             rounds: Counter::default(),
-            rounds_dropped: Counter::default(),
+            history_lost: Family::default(),
             collection_failures: Counter::default(),
             anomalies: Counter::default(),
             // 1 ms to 16 s: the goal is 50 ms in the median.
@@ -46,9 +46,9 @@ impl Default for Telemetry {
         };
         registry.register("rounds", "Rounds judged", telemetry.rounds.clone());
         registry.register(
-            "history_rounds_dropped",
-            "Rounds not written to the history because its queue was full",
-            telemetry.rounds_dropped.clone(),
+            "history_lost",
+            "Entries not written to the history, by entry and reason (a full queue, or the class of error)",
+            telemetry.history_lost.clone(),
         );
         registry.register(
             "collection_failures",
@@ -80,9 +80,9 @@ impl Telemetry {
         self.rounds.inc();
     }
 
-    /// A round was not written to the history.
-    pub fn round_dropped(&self) {
-        self.rounds_dropped.inc();
+    /// An entry was not written to the history.
+    pub fn history_lost(&self, entry: &'static str, reason: &'static str) {
+        self.history_lost.get_or_create(&vec![("entry", entry), ("reason", reason)]).inc();
     }
 
     /// A database became unreachable.

@@ -4,144 +4,23 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use futures::future::BoxFuture;
-use sqlx::PgConnection;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::backoff::{Backoff, chance};
+use super::handle::{CollectorHandle, Command, WORK_LIMIT};
+use super::report::{CollectorConfig, Report};
 use super::reset;
 use super::session::{Look, Session};
-use crate::api::CustomMetric;
 use crate::database::postgresql::statements::StatementHistory;
-use crate::database::postgresql::{DatabaseError, Endpoint, observe};
+use crate::database::postgresql::{DatabaseError, observe};
 use crate::learn::UsualTimes;
-use crate::measure::{
-    ABSENT, BUILT_IN, Identity, Interval, Observation, Role, Round, StatementFigures, TargetKey, Unavailable,
-};
+use crate::measure::{ABSENT, BUILT_IN, Identity, Interval, Observation, Round, Unavailable};
 
-/// How long work over the kept connection may hold the rounds up.
-const WORK_LIMIT: Duration = Duration::from_secs(30);
 /// How long the first round waits for what was learnt earlier: a slow disk must not keep a database from being watched.
 const USUAL_LIMIT: Duration = Duration::from_secs(2);
 /// How often what the statements usually take is handed on while nothing happens.
 const USUAL_EVERY: Duration = Duration::from_mins(10);
-
-/// What a collector looks at, and how often.
-#[derive(Clone, Debug)]
-pub struct CollectorConfig {
-    /// Dense index of the target, given by the engine.
-    pub target_index: usize,
-    /// Name of the target.
-    pub key: TargetKey,
-    /// Where the database is and who connects.
-    pub endpoint: Endpoint,
-    /// Time between two rounds.
-    pub interval: Duration,
-    /// Time between two rounds over statements, tables and sizes too.
-    pub statements_interval: Duration,
-    /// The Baseline's own metrics.
-    pub custom: Vec<CustomMetric>,
-}
-
-/// What a collector has to say. All but rounds are sent on change only.
-#[derive(Clone, Debug)]
-pub enum Report {
-    /// The values of one instant. While there is no connection they come at each interval too, all absent.
-    Round {
-        /// The values.
-        round: Round,
-        /// Role of the server, as last seen.
-        role: Role,
-        /// When the round was complete, by a clock that never jumps.
-        received: Instant,
-    },
-    /// A server answers, or another one than before.
-    Connected {
-        /// Which.
-        identity: Identity,
-        /// Its version for people, such as `15.18`.
-        version: String,
-    },
-    /// No server answers as it should; sent once per class of error until there is a connection again.
-    Failed(DatabaseError),
-    /// What cannot be read, and what would help; all there is of it. Empty: everything can be read.
-    Unavailable(Vec<Unavailable>),
-    /// Counters began anew, so that the interval has no rates; the text says why.
-    Reset(String),
-    /// What the statements usually take, to be stored: when the quiet ends, for that is what an incident is compared
-    /// with, and now and then before.
-    UsualTimes(UsualTimes),
-}
-
-type Access<'a> = Result<(&'a mut PgConnection, &'a StatementHistory), DatabaseError>;
-type Work = Box<dyn for<'a> FnOnce(Access<'a>) -> BoxFuture<'a, ()> + Send>;
-
-enum Command {
-    Work(Work),
-    Since { since_ms: i64, query_ids: Vec<i64>, reply: oneshot::Sender<Option<StatementFigures>> },
-}
-
-/// Speaks to a running collector. Cheap to clone.
-#[derive(Clone, Debug)]
-pub struct CollectorHandle {
-    commands: mpsc::Sender<Command>,
-    identity: watch::Receiver<Option<Identity>>,
-}
-
-impl CollectorHandle {
-    /// Runs `work` over the kept connection between two rounds. The session is read-only, with the limits of
-    /// [`crate::database::postgresql::connect::connect`]; settings and transactions that the work leaves are undone.
-    ///
-    /// # Errors
-    /// The work's own; that of the last attempt to connect while there is no connection; a timeout after 30 s.
-    pub async fn with_connection<T, F>(&self, work: F) -> Result<T, DatabaseError>
-    where
-        T: Send + 'static,
-        F: for<'c> FnOnce(&'c mut PgConnection, &'c StatementHistory) -> BoxFuture<'c, Result<T, DatabaseError>>
-            + Send
-            + 'static,
-    {
-        let (reply, answer) = oneshot::channel();
-        let work = boxed(move |access: Access<'_>| {
-            let work = access.map(|(connection, history)| work(connection, history));
-            Box::pin(async move {
-                let done = match work {
-                    Ok(work) => work.await,
-                    Err(error) => Err(error),
-                };
-                // Whoever asked may have gone away.
-                let _ = reply.send(done);
-            })
-        });
-        if self.commands.send(Command::Work(work)).await.is_err() {
-            return Err(DatabaseError::Unreachable("the collector has ended".into()));
-        }
-        let gave_up = || DatabaseError::Timeout(format!("not done within {} s", WORK_LIMIT.as_secs()));
-        answer.await.unwrap_or_else(|_| Err(gave_up()))
-    }
-
-    /// What these statements did together since `since_ms` (ms since the Unix epoch): see [`StatementHistory::since`].
-    pub async fn statements_since(&self, since_ms: i64, query_ids: &[i64]) -> Option<StatementFigures> {
-        let (reply, answer) = oneshot::channel();
-        let command = Command::Since { since_ms, query_ids: query_ids.to_vec(), reply };
-        self.commands.send(command).await.ok()?;
-        answer.await.ok().flatten()
-    }
-
-    /// Which server answers; `None` while there is no connection.
-    pub fn identity(&self) -> Option<Identity> {
-        self.identity.borrow().clone()
-    }
-}
-
-/// Lets the compiler see that the closure works for every lifetime.
-fn boxed<F>(work: F) -> Work
-where
-    F: for<'a> FnOnce(Access<'a>) -> BoxFuture<'a, ()> + Send + 'static,
-{
-    Box::new(work)
-}
 
 /// Starts a collector. It ends when `cancel` is cancelled or nobody receives its reports any more.
 ///

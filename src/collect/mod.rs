@@ -3,10 +3,14 @@
 
 pub mod backoff;
 pub mod collector;
+mod handle;
 mod look;
+mod report;
 pub mod reset;
 mod session;
 #[cfg(test)]
 mod tests;
 
-pub use collector::{CollectorConfig, CollectorHandle, Report, spawn};
+pub use collector::spawn;
+pub use handle::CollectorHandle;
+pub use report::{CollectorConfig, Report};

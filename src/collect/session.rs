@@ -175,7 +175,8 @@ impl Session {
             }
             Err(CustomError::Database(error)) if error.is_connection_lost() => Err(error),
             Err(error) => {
-                self.set_blind(group, vec![metric.name.clone()], error.to_string(), true);
+                let reason = format!("customMetrics[{index}].query: {error}");
+                self.set_blind(group, vec![metric.name.clone()], reason, true);
                 Ok(None)
             }
         }

@@ -65,6 +65,24 @@ pub enum ChangeKind {
     DataBack,
 }
 
+impl ChangeKind {
+    /// The phase that it enters; `None` when it is about the data only.
+    pub fn phase(self) -> Option<Phase> {
+        match self {
+            Self::Pending => Some(Phase::Pending),
+            Self::Normal | Self::Resolved => Some(Phase::Normal),
+            Self::Opened | Self::Reopened => Some(Phase::Open),
+            Self::Clearing => Some(Phase::Clearing),
+            Self::NoData | Self::DataBack => None,
+        }
+    }
+
+    /// Whether an Anomaly has something else to say now: it is opened, clearing, open again or over.
+    pub fn concerns_anomaly(self) -> bool {
+        self == Self::Resolved || self.phase().is_some_and(Phase::is_open)
+    }
+}
+
 /// What a round says to a rule.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Event {

@@ -146,6 +146,14 @@ impl Shard {
         true
     }
 
+    /// Forgets the incident of one rule, as if nothing had been seen yet; those of other rules go on.
+    pub fn forget(&mut self, target: usize, rule: u64) {
+        let slot = self.slots.get_mut(target);
+        if let Some(watched) = slot.and_then(|slot| slot.rules.iter_mut().find(|watched| watched.id == rule)) {
+            watched.incident = Incident::default();
+        }
+    }
+
     /// Judges a round by the target's rules and appends what changed. Missing values count as absent.
     pub fn round(&mut self, round: &Round, changes: &mut Vec<Change>) {
         self.step(round.target, round.at, &round.values, changes);

@@ -97,7 +97,8 @@ impl Handle {
         self.send(Command::EndIncident { target: target.clone(), rule: rule.to_owned() }).await;
     }
 
-    /// Samples of a metric at and after `since` (milliseconds since the Unix epoch), oldest first, absent ones left out.
+    /// Samples of a metric at and after `since` (milliseconds since the Unix epoch), oldest first. NaN where a value was
+    /// due and there was none; a metric over statements is due only in the rounds that read them.
     pub async fn samples(&self, target: &TargetKey, metric: &str, since: i64) -> Vec<(i64, f32)> {
         let (reply, answer) = oneshot::channel();
         self.send(Command::Samples { target: target.clone(), metric: metric.to_owned(), since, reply }).await;

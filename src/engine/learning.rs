@@ -1,54 +1,219 @@
-//! Learns the profiles of one target from its history, beside the engine.
+//! Learns the profiles of each target from its history, beside the engine.
 
-use tokio::sync::{mpsc, oneshot};
+use std::sync::Arc;
 
+use tokio::sync::oneshot;
+
+use super::handle::Learnt;
 use super::settings::TargetSettings;
+use super::task::{Task, now};
 use crate::detect::{MetricDescriptor, MetricSet};
 use crate::history::Store;
 use crate::learn::{self, Options, Profile, UsualTimes};
 use crate::measure::TargetKey;
 
 const DAY_MS: i64 = 86_400_000;
+/// Where nothing is ready or a history could not be read, it is tried again this often: imported history is found.
+const UNREADY_RETRY_MS: i64 = 15 * 60_000;
 
-/// A profile of one metric, or none when there is no history.
+/// How far the learning of one target is.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Progress {
+    /// It is being learnt now.
+    running: bool,
+    /// When the oldest profile was learnt, ms since the Unix epoch; `None` before the first lessons.
+    learnt_at: Option<i64>,
+    /// When it was tried last, ms since the Unix epoch.
+    tried_at: i64,
+    /// Some profile is ready, and every history could be read.
+    complete: bool,
+}
+
+/// What is learnt anew.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Scope {
+    /// Every metric.
+    All,
+    /// What is not stored, too old or not ready.
+    Missing,
+}
+
+/// The profile of one metric.
 pub(super) struct Lesson {
     pub metric: usize,
     pub at: i64,
     pub profile: Profile,
 }
 
-/// All profiles of one target.
+/// What was learnt of one target. Metrics without history are left out.
 pub(super) struct Lessons {
     pub target: usize,
     pub incarnation: u64,
     pub lessons: Vec<Lesson>,
+    /// Some history could not be read.
+    pub failed: bool,
 }
 
-/// Loads stored profiles that are young enough and learns the others, then hands all of them over at once.
-///
-/// `now` is in milliseconds since the Unix epoch. With `anew`, stored profiles are not used.
-#[expect(clippy::too_many_arguments, reason = "a task of its own owns everything it needs")]
-pub(super) async fn learn_target(
+impl Task {
+    /// Begins to learn a target, unless that is under way.
+    pub fn learn(&mut self, index: usize, scope: Scope) {
+        let Some(Some(target)) = self.targets.get_mut(index) else { return };
+        if std::mem::replace(&mut target.progress.running, true) {
+            return;
+        }
+        let course = Course {
+            store: self.store.clone(),
+            key: target.series.key.clone(),
+            settings: target.settings.clone(),
+            metrics: target.metrics.clone(),
+            now: now(),
+            scope,
+        };
+        let (incarnation, done) = (target.incarnation, self.lessons.clone());
+        tokio::spawn(async move {
+            let (lessons, failed) = course.take().await;
+            // The engine may have gone meanwhile; then nobody needs them.
+            let _ = done.send(Lessons { target: index, incarnation, lessons, failed }).await;
+        });
+    }
+
+    /// Begins to learn the targets for which it is time; `now` in ms since the Unix epoch.
+    pub fn learn_what_is_due(&mut self, now: i64) {
+        for index in 0..self.targets.len() {
+            let Some(target) = &self.targets[index] else { continue };
+            if let Some(scope) = what_is_due(now, &target.progress, refresh_ms(&target.settings)) {
+                self.learn(index, scope);
+            }
+        }
+    }
+
+    /// Judges by what was learnt from now on.
+    pub fn learnt(&mut self, lessons: Lessons) {
+        let Lessons { target: index, incarnation, lessons, failed } = lessons;
+        let Some(Some(target)) = self.targets.get_mut(index) else { return };
+        if target.incarnation != incarnation {
+            return;
+        }
+        let now = now();
+        target.progress = Progress {
+            running: false,
+            learnt_at: Some(lessons.iter().map(|lesson| lesson.at).min().unwrap_or(now)),
+            tried_at: now,
+            complete: !failed && lessons.iter().any(|lesson| lesson.profile.ready),
+        };
+        for lesson in &lessons {
+            // After the loss of the history the profile that is there is better than none for a week.
+            if !lesson.profile.ready && self.shard.is_ready(index, lesson.metric) {
+                continue;
+            }
+            self.shard.set_profile(index, lesson.metric, Some(&lesson.profile));
+        }
+        tracing::info!(target = %target.settings.key, metrics = lessons.len(), "learnt what is normal");
+        let metrics = target.metrics.clone();
+        self.update_view(index, |view| view.learnt = shown(&metrics, &lessons, &view.learnt));
+    }
+}
+
+/// What is to be learnt now, if anything; all times in ms.
+fn what_is_due(now: i64, progress: &Progress, refresh: i64) -> Option<Scope> {
+    let learnt_at = progress.learnt_at.filter(|_| !progress.running)?;
+    if now - learnt_at >= refresh {
+        Some(Scope::All)
+    } else {
+        (!progress.complete && now - progress.tried_at >= UNREADY_RETRY_MS).then_some(Scope::Missing)
+    }
+}
+
+fn refresh_ms(settings: &TargetSettings) -> i64 {
+    i64::try_from(settings.learning.refresh_every().as_millis()).unwrap_or(i64::MAX)
+}
+
+/// What is shown of the lessons. A metric without one keeps what was shown: it is still judged by that.
+fn shown(metrics: &MetricSet, lessons: &[Lesson], before: &[Learnt]) -> Vec<Learnt> {
+    let of_metric = |(index, meaning): (usize, &MetricDescriptor)| match lessons.iter().find(|one| one.metric == index)
+    {
+        Some(lesson) => Some(Learnt {
+            metric: meaning.name.clone(),
+            unit: meaning.unit.clone(),
+            at: lesson.at,
+            statistics: lesson.profile.statistics,
+            days: lesson.profile.days,
+            confidence: lesson.profile.confidence,
+            ready: lesson.profile.ready,
+        }),
+        None => before.iter().find(|learnt| learnt.metric == meaning.name).cloned(),
+    };
+    metrics.iter().enumerate().filter_map(of_metric).collect()
+}
+
+/// The learning of one target: a task of its own owns everything it needs.
+struct Course {
     store: Store,
     key: TargetKey,
     settings: TargetSettings,
-    target: usize,
-    incarnation: u64,
+    metrics: Arc<MetricSet>,
+    /// Milliseconds since the Unix epoch.
     now: i64,
-    anew: bool,
-    done: mpsc::Sender<Lessons>,
-) {
-    let metrics = MetricSet::new(&settings.custom);
-    let mut lessons = Vec::with_capacity(metrics.len());
-    for (metric, meaning) in metrics.iter().enumerate() {
-        let lesson = match stored(&store, &key, &settings, meaning, metric, now, anew).await {
-            Some(lesson) => Some(lesson),
-            None => learnt(&store, &key, &settings, meaning, metric, now).await,
-        };
-        lessons.extend(lesson);
+    scope: Scope,
+}
+
+/// A history that could not be read.
+struct Unread;
+
+impl Course {
+    /// Loads stored profiles that are young enough and learns the others; true when some history could not be read.
+    async fn take(&self) -> (Vec<Lesson>, bool) {
+        let mut lessons = Vec::with_capacity(self.metrics.len());
+        let mut failed = false;
+        for (metric, meaning) in self.metrics.iter().enumerate() {
+            let learnt = match self.stored(metric, meaning).await {
+                Some(lesson) => Ok(Some(lesson)),
+                None => self.learnt(metric, meaning).await,
+            };
+            match learnt {
+                Ok(lesson) => lessons.extend(lesson),
+                Err(Unread) => failed = true,
+            }
+        }
+        (lessons, failed)
     }
-    // The engine may have gone meanwhile; then nobody needs them.
-    let _ = done.send(Lessons { target, incarnation, lessons }).await;
+
+    async fn stored(&self, metric: usize, meaning: &MetricDescriptor) -> Option<Lesson> {
+        if self.scope == Scope::All {
+            return None;
+        }
+        let (at, bytes) = self.store.load_profile(&self.key, &meaning.name).await.ok()??;
+        let profile = Profile::decode(&bytes).ok()?;
+        let young = self.now - at < refresh_ms(&self.settings);
+        // An unready profile is learnt again: history may have been imported since.
+        (young && profile.ready).then_some(Lesson { metric, at, profile })
+    }
+
+    async fn learnt(&self, metric: usize, meaning: &MetricDescriptor) -> Result<Option<Lesson>, Unread> {
+        let (key, name, now) = (&self.key, &meaning.name, self.now);
+        let learning = &self.settings.learning;
+        let from = now - i64::from(learning.window_days) * DAY_MS;
+        let samples = self.store.read(key, name, from, now).await.map_err(|error| {
+            tracing::warn!(target = %key, metric = name, %error, "history cannot be read; what was learnt before stays");
+            Unread
+        })?;
+        let options = Options {
+            outlier_removal: learning.outlier_removal,
+            daily: learning.daily,
+            weekly: learning.weekly,
+            minimum: meaning.minimum,
+            maximum: meaning.maximum,
+            window_days: learning.window_days,
+            now,
+        };
+        let profile =
+            tokio::task::spawn_blocking(move || learn::learn(&samples, &options)).await.map_err(|_| Unread)?;
+        let Some(profile) = profile else { return Ok(None) };
+        if let Err(error) = self.store.save_profile(key, name, now, &profile.encode()).await {
+            tracing::debug!(target = %key, metric = name, %error, "profile not stored; it is learnt again at the next start");
+        }
+        Ok(Some(Lesson { metric, at: now, profile }))
+    }
 }
 
 /// Hands over what the statements of a target usually take, as it was stored; nothing when there is none.
@@ -61,53 +226,143 @@ pub(super) async fn load_usual_times(store: Store, key: TargetKey, done: oneshot
     let _ = done.send(stored.and_then(|bytes| UsualTimes::decode(&bytes)).unwrap_or_default());
 }
 
-async fn stored(
-    store: &Store,
-    key: &TargetKey,
-    settings: &TargetSettings,
-    meaning: &MetricDescriptor,
-    metric: usize,
-    now: i64,
-    anew: bool,
-) -> Option<Lesson> {
-    if anew {
-        return None;
-    }
-    let (at, blob) = store.load_profile(key, &meaning.name).await.ok()??;
-    let young = now - at < i64::try_from(settings.learning.refresh_every().as_millis()).unwrap_or(i64::MAX);
-    let profile = Profile::decode(&blob).ok()?;
-    // An unready profile is learnt again: history may have been imported since.
-    (young && profile.ready).then_some(Lesson { metric, at, profile })
-}
+#[cfg(test)]
+mod tests {
+    use secrecy::SecretString;
 
-async fn learnt(
-    store: &Store,
-    key: &TargetKey,
-    settings: &TargetSettings,
-    meaning: &MetricDescriptor,
-    metric: usize,
-    now: i64,
-) -> Option<Lesson> {
-    let from = now - i64::from(settings.learning.window_days) * DAY_MS;
-    let samples = match store.read(key, &meaning.name, from, now).await {
-        Ok(samples) => samples,
-        Err(error) => {
-            tracing::warn!(target = %key, metric = meaning.name, %error, "history cannot be read; nothing learnt");
-            return None;
+    use super::*;
+    use crate::api::{Refresh, Tls};
+    use crate::database::postgresql::Endpoint;
+    use crate::engine::Learning;
+    use crate::engine::targets::series_of;
+    use crate::measure::Role;
+
+    const HOUR_MS: i64 = DAY_MS / 24;
+    /// 2026-03-02 00:00:00 UTC.
+    const MONDAY: i64 = 1_772_409_600_000;
+    const METRIC: &str = "throughput";
+
+    fn settings() -> TargetSettings {
+        TargetSettings {
+            key: TargetKey { namespace: "shop".into(), baseline: "orders".into(), pod: "orders-0".into() },
+            endpoint: Endpoint {
+                host: String::new(),
+                port: 0,
+                database: String::new(),
+                username: String::new(),
+                password: SecretString::default(),
+                tls: Tls::default(),
+                ca: None,
+                application_name: String::new(),
+            },
+            interval: std::time::Duration::from_secs(10),
+            statements_interval: std::time::Duration::from_secs(60),
+            custom: Arc::default(),
+            learning: Learning {
+                window_days: 14,
+                refresh: Refresh::Daily,
+                outlier_removal: true,
+                daily: true,
+                weekly: true,
+            },
         }
-    };
-    let options = Options {
-        outlier_removal: settings.learning.outlier_removal,
-        daily: settings.learning.daily,
-        weekly: settings.learning.weekly,
-        minimum: meaning.minimum,
-        maximum: meaning.maximum,
-        window_days: settings.learning.window_days,
-        now,
-    };
-    let profile = tokio::task::spawn_blocking(move || learn::learn(&samples, &options)).await.ok()??;
-    if let Err(error) = store.save_profile(key, &meaning.name, now, &profile.encode()).await {
-        tracing::debug!(target = %key, metric = meaning.name, %error, "profile not stored; it is learnt again at the next start");
     }
-    Some(Lesson { metric, at: now, profile })
+
+    fn course(store: &Store, role: Role, now: i64, scope: Scope) -> Course {
+        let settings = settings();
+        let metrics = Arc::new(MetricSet::new(&[]));
+        let key = series_of(&settings.key, role, &metrics).key;
+        Course { store: store.clone(), key, settings, metrics, now, scope }
+    }
+
+    /// A value each hour of these days before Monday.
+    async fn fill(store: &Store, key: &TargetKey, days: std::ops::Range<i64>) {
+        let series = store.target(key, &[METRIC.to_owned()]).await.unwrap();
+        for hour in days.start * 24..days.end * 24 {
+            store.append(&series, MONDAY - (hour + 1) * HOUR_MS, &[5.0]).await.unwrap();
+        }
+    }
+
+    async fn store(directory: &tempfile::TempDir) -> Store {
+        Store::open(directory.path().join("history.sqlite")).await.unwrap()
+    }
+
+    #[test]
+    fn what_is_due_depends_on_age_readiness_and_what_could_be_read() {
+        let (refresh, long, short) = (DAY_MS, DAY_MS, UNREADY_RETRY_MS);
+        let of = |learnt_at, tried_at, complete, running| Progress { running, learnt_at, tried_at, complete };
+        let table = [
+            ("never learnt: the first lessons are under way", of(None, 0, false, false), 2 * long, None),
+            ("complete and young", of(Some(0), 0, true, false), long - 1, None),
+            ("complete and old", of(Some(0), 0, true, false), long, Some(Scope::All)),
+            ("old, but under way", of(Some(0), 0, true, true), long, None),
+            ("unready, tried just now", of(Some(0), 0, false, false), short - 1, None),
+            ("unready, tried a while ago", of(Some(0), 0, false, false), short, Some(Scope::Missing)),
+            ("unready, tried again since", of(Some(0), short, false, false), short + 1, None),
+            ("unready and old", of(Some(0), short, false, false), long, Some(Scope::All)),
+        ];
+        for (name, progress, now, due) in table {
+            assert_eq!(what_is_due(now, &progress, refresh), due, "{name}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_unready_profile_is_learnt_again_after_an_import_and_a_ready_one_is_kept_until_it_is_old() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = store(&directory).await;
+        let key = settings().key;
+        fill(&store, &key, 0..1).await;
+        let learnt = async |now, scope| {
+            let (lessons, failed) = course(&store, Role::Primary, now, scope).take().await;
+            assert!(!failed);
+            lessons.iter().map(|lesson| (lesson.at, lesson.profile.ready)).collect::<Vec<_>>()
+        };
+        assert_eq!(learnt(MONDAY, Scope::Missing).await, [(MONDAY, false)]);
+        fill(&store, &key, 1..9).await;
+        assert_eq!(learnt(MONDAY + 1, Scope::Missing).await, [(MONDAY + 1, true)]);
+        assert_eq!(learnt(MONDAY + 2, Scope::Missing).await, [(MONDAY + 1, true)]);
+        assert_eq!(learnt(MONDAY + 3, Scope::All).await, [(MONDAY + 3, true)]);
+        assert_eq!(learnt(MONDAY + 3 + DAY_MS, Scope::Missing).await, [(MONDAY + 3 + DAY_MS, true)]);
+    }
+
+    #[tokio::test]
+    async fn each_role_is_judged_by_a_history_of_its_own() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = store(&directory).await;
+        fill(&store, &settings().key, 0..8).await;
+        let primary = course(&store, Role::Primary, MONDAY, Scope::Missing);
+        let replica = course(&store, Role::Replica, MONDAY, Scope::Missing);
+        assert_eq!((primary.key.pod.as_str(), replica.key.pod.as_str()), ("orders-0", "orders-0@replica"));
+        assert_eq!(primary.take().await.0.len(), 1);
+        assert_eq!(replica.take().await.0.len(), 0);
+        fill(&store, &replica.key, 0..1).await;
+        let lessons = replica.take().await.0;
+        assert_eq!(lessons.iter().map(|lesson| lesson.profile.ready).collect::<Vec<_>>(), [false]);
+    }
+
+    #[tokio::test]
+    async fn a_history_that_cannot_be_read_is_told_from_one_that_is_empty() {
+        let directory = tempfile::tempdir().unwrap();
+        let (lessons, failed) = course(&store(&directory).await, Role::Primary, MONDAY, Scope::Missing).take().await;
+        assert!(lessons.is_empty() && !failed);
+        let unreadable = Store::open(directory.path().join("missing").join("history.sqlite")).await.unwrap();
+        let (lessons, failed) = course(&unreadable, Role::Primary, MONDAY, Scope::Missing).take().await;
+        assert!(lessons.is_empty() && failed);
+    }
+
+    #[tokio::test]
+    async fn a_metric_that_was_not_learnt_this_time_is_still_shown() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = store(&directory).await;
+        fill(&store, &settings().key, 0..8).await;
+        let course = course(&store, Role::Primary, MONDAY, Scope::Missing);
+        let (lessons, _) = course.take().await;
+        let first = shown(&course.metrics, &lessons, &[]);
+        let names =
+            |shown: &[Learnt]| shown.iter().map(|learnt| (learnt.metric.clone(), learnt.at)).collect::<Vec<_>>();
+        assert_eq!(names(&first), [(METRIC.to_owned(), MONDAY)]);
+        assert_eq!(names(&shown(&course.metrics, &[], &first)), names(&first));
+        let later: Vec<Lesson> = lessons.into_iter().map(|lesson| Lesson { at: MONDAY + 1, ..lesson }).collect();
+        assert_eq!(names(&shown(&course.metrics, &later, &first)), [(METRIC.to_owned(), MONDAY + 1)]);
+    }
 }

@@ -3,12 +3,19 @@
 //!
 //! A round goes `collector -> shard -> incident changes` without waiting for anything: the history is written by a
 //! task of its own, learning runs beside, and the writer of Anomalies has its own queue.
+//!
+//! Read in this order: `task` is the loop, `targets` the databases, `rules` what is judged, `rounds` what happens with
+//! each report, `learning` the profiles, `recorder` the history, `views` and `handle` what the controllers see.
 
 mod handle;
 mod learning;
 mod recorder;
+mod rounds;
+mod rules;
 mod settings;
+mod targets;
 mod task;
+mod views;
 
 pub use handle::{Connection, Handle, Learnt, TargetView};
 pub use settings::{BaselineKey, IncidentChange, Learning, Noticed, OpenIncident, RuleSettings, TargetSettings};

@@ -61,6 +61,21 @@ pub enum HistoryError {
     Other(String),
 }
 
+impl HistoryError {
+    /// A word for metrics and logs.
+    pub fn class(&self) -> &'static str {
+        match self {
+            Self::Newer { .. } => "newer",
+            Self::Foreign { .. } => "foreign",
+            Self::Unwritable(_) => "unwritable",
+            Self::Corrupt(_) => "corrupt",
+            Self::Shape { .. } => "shape",
+            Self::Instant(_) => "instant",
+            Self::Other(_) => "other",
+        }
+    }
+}
+
 /// Primary result codes of `SQLite` that mean damage (<https://www.sqlite.org/rescode.html>).
 const CORRUPT: [i32; 2] = [11, 26];
 /// `SQLITE_IOERR_CORRUPTFS`: the file system itself says that the content is damaged.

@@ -34,7 +34,11 @@ impl Fence {
 
     /// Whether writes go through now.
     pub fn is_open(&self) -> bool {
-        self.at(Instant::now()) < self.until.load(Ordering::Acquire)
+        self.is_open_at(Instant::now())
+    }
+
+    fn is_open_at(&self, now: Instant) -> bool {
+        self.at(now) < self.until.load(Ordering::Acquire)
     }
 
     /// The Lease is held until then at least.
@@ -129,16 +133,34 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn only_reads_and_the_lease_pass_until_a_renewal_succeeds_and_after_it_has_run_out() {
-        let fence = Fence::new("n", "dbmedic", Duration::from_millis(200));
+    async fn only_reads_and_the_lease_pass_until_a_renewal_succeeds() {
+        let fence = Fence::new("n", "dbmedic", Duration::from_hours(1));
         assert!(send(&fence, 200, Method::GET, POD).await);
         assert!(!send(&fence, 200, Method::PATCH, POD).await);
         assert!(send(&fence, 409, Method::PATCH, LEASE).await);
         assert!(!send(&fence, 200, Method::DELETE, POD).await, "a refused renewal is none");
         assert!(send(&fence, 200, Method::PATCH, LEASE).await);
         assert!(send(&fence, 200, Method::POST, POD).await);
-        tokio::time::sleep(Duration::from_millis(250)).await;
+    }
+
+    #[tokio::test]
+    async fn a_lease_that_ran_out_closes_the_fence_to_all_but_reads() {
+        let fence = Fence::new("n", "dbmedic", Duration::ZERO);
+        assert!(send(&fence, 200, Method::PATCH, LEASE).await);
         assert!(!send(&fence, 200, Method::PUT, POD).await);
         assert!(send(&fence, 200, Method::GET, POD).await);
+    }
+
+    #[test]
+    fn the_fence_is_open_until_the_last_of_the_renewals_runs_out() {
+        let fence = Fence::new("n", "dbmedic", Duration::from_secs(30));
+        let after = |seconds| fence.began + Duration::from_secs(seconds);
+        assert!(!fence.is_open_at(after(0)));
+        fence.open_until(after(30));
+        fence.open_until(after(10));
+        assert!(fence.is_open_at(after(0)) && fence.is_open_at(after(29)));
+        assert!(!fence.is_open_at(after(30)));
+        fence.open_until(after(60));
+        assert!(fence.is_open_at(after(30)));
     }
 }

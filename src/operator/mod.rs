@@ -6,6 +6,7 @@ mod http;
 mod leader;
 mod queues;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,6 +26,11 @@ use crate::telemetry::Telemetry;
 
 /// Longest wait for the last rounds to be written when the process ends.
 const LAST_WRITES: Duration = Duration::from_secs(5);
+
+/// How often it is looked at whether the first lists are complete: nothing else begins before.
+const LOOK_AT_LISTS: Duration = Duration::from_millis(5);
+/// How often it is said which kinds could not be listed yet.
+const SAY_MISSING: Duration = Duration::from_secs(10);
 
 /// Runs the operator until it is told to stop or loses its Lease.
 pub async fn run(arguments: arguments::Arguments) -> anyhow::Result<()> {
@@ -53,11 +59,14 @@ pub async fn run(arguments: arguments::Arguments) -> anyhow::Result<()> {
         leader::adopt(&client, &arguments, &fence).await?;
         telemetry.set_leader(true);
         tracing::info!(identity = arguments.identity, "leading");
-        lead(&arguments, &client, &stores, changes, &telemetry, &cancel, &tasks).await?;
-        let why = tokio::select! {
-            lost = held.wait_for(|held| !*held) => lost.map(|_| "the Lease was not renewed".to_owned())?,
-            why = leader::lost(&client, &arguments, &fence) => why,
+        let losing = async {
+            Ok(tokio::select! {
+                lost = held.wait_for(|held| !*held) => lost.map(|_| "the Lease was not renewed".to_owned())?,
+                why = leader::lost(&client, &arguments, &fence) => why,
+            })
         };
+        let start = lead(&arguments, &client, &stores, changes, &telemetry, &cancel, &tasks);
+        let why = until_lost(start, losing).await?;
         tracing::error!(why, "the Lease is lost; ending, for somebody else may act now");
         anyhow::bail!("the Lease was lost: {why}")
     };
@@ -89,9 +98,10 @@ async fn lead(
     tasks: &TaskTracker,
 ) -> anyhow::Result<()> {
     // No decision is made from a half-filled cache.
-    while !stores.are_complete() {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    listed(|| {
+        stores.progress().iter().filter(|one| one.age_seconds(0).is_none()).map(|one| one.kind.clone()).collect()
+    })
+    .await;
     let store = history::Store::open(&arguments.data_dir.join(history::FILE))
         .await
         .with_context(|| format!("cannot open the history in {}", arguments.data_dir.display()))?;
@@ -120,6 +130,36 @@ async fn lead(
     Ok(())
 }
 
+/// Starts what has effects and waits for the loss of the Lease, which may come before the start is done.
+async fn until_lost(
+    start: impl Future<Output = anyhow::Result<()>>,
+    losing: impl Future<Output = anyhow::Result<String>>,
+) -> anyhow::Result<String> {
+    let mut losing = std::pin::pin!(losing);
+    tokio::select! {
+        started = start => started?,
+        why = &mut losing => return why,
+    }
+    losing.await
+}
+
+/// Waits until no kind is missing, and says now and then which are.
+async fn listed(missing: impl Fn() -> BTreeSet<String>) {
+    let mut say = tokio::time::Instant::now() + SAY_MISSING;
+    loop {
+        let kinds = missing();
+        if kinds.is_empty() {
+            return;
+        }
+        if tokio::time::Instant::now() >= say {
+            let kinds: Vec<String> = kinds.into_iter().collect();
+            tracing::warn!(kinds = kinds.join(","), "not listed yet: nothing is done before every kind is");
+            say += SAY_MISSING;
+        }
+        tokio::time::sleep(LOOK_AT_LISTS).await;
+    }
+}
+
 async fn client(fence: &fence::Fence) -> anyhow::Result<Client> {
     let mut config =
         Config::infer().await.context("no cluster: neither a kubeconfig nor a service account was found")?;
@@ -138,4 +178,51 @@ fn start_logging(arguments: &arguments::Arguments) {
         arguments::LogFormat::Text => builder.with_ansi(false).try_init(),
         arguments::LogFormat::Json => builder.json().flatten_event(true).try_init(),
     };
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::future::{pending, ready};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_lease_that_is_lost_while_kinds_cannot_be_listed_ends_the_process() {
+        let start = async {
+            listed(|| ["anomalies".to_owned()].into()).await;
+            Ok(())
+        };
+        let why = until_lost(start, ready(Ok("taken".into()))).await;
+        assert_eq!(why.unwrap(), "taken");
+    }
+
+    #[tokio::test]
+    async fn a_start_that_fails_is_an_error_and_one_that_succeeds_waits_for_the_loss() {
+        let failed = until_lost(ready(Err(anyhow::anyhow!("no history"))), pending()).await;
+        assert_eq!(failed.unwrap_err().to_string(), "no history");
+        let started = Cell::new(false);
+        let start = async {
+            started.set(true);
+            Ok(())
+        };
+        let losing = async {
+            while !started.get() {
+                tokio::task::yield_now().await;
+            }
+            Ok("taken".to_owned())
+        };
+        assert_eq!(until_lost(start, losing).await.unwrap(), "taken");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn leading_begins_when_the_last_kind_is_listed() {
+        let asked = Cell::new(0);
+        listed(|| {
+            asked.set(asked.get() + 1);
+            if asked.get() < 5000 { ["jobs".to_owned()].into() } else { BTreeSet::new() }
+        })
+        .await;
+        assert_eq!(asked.get(), 5000);
+    }
 }

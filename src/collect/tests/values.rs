@@ -192,7 +192,9 @@ async fn metrics_of_ones_own_are_numbers_or_say_why_not() {
         ("custom_writing", "read-only transaction"),
         ("custom_two", "cannot insert multiple commands"),
     ] {
-        assert!(reason(name).contains(part), "{name}: {:?}", reason(name));
+        let position = custom.iter().position(|&(other, _)| other == name).unwrap();
+        let field = format!("customMetrics[{position}].query: ");
+        assert!(reason(name).starts_with(&field) && reason(name).contains(part), "{name}: {:?}", reason(name));
     }
     assert_eq!(unavailable.len(), 11, "{unavailable:?}");
     let first = watched.rounds(1).await.remove(0);

@@ -55,7 +55,7 @@ pub async fn observe(anomaly: &Anomaly, context: &Context) -> Observed {
         remediation.spec.anomaly_ref.uid == uid && remediation.namespace().as_deref() == Some(namespace.as_str())
     });
     let samples = context.engine.samples(&key(anomaly), &anomaly.spec.metric, onset(anomaly)).await;
-    let mut values: Vec<f32> = samples.iter().map(|(_, value)| *value).collect();
+    let mut values: Vec<f32> = samples.iter().map(|(_, value)| *value).filter(|value| value.is_finite()).collect();
     let began = onset(anomaly);
     let followed = stores.anomalies.state().iter().any(|other| {
         other.spec.rule_ref.uid == anomaly.spec.rule_ref.uid

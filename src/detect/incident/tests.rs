@@ -221,3 +221,20 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_change_tells_the_phase_and_whether_an_anomaly_is_concerned() {
+    let table = [
+        (ChangeKind::Pending, Some(Phase::Pending), false),
+        (ChangeKind::Normal, Some(Phase::Normal), false),
+        (ChangeKind::Opened, Some(Phase::Open), true),
+        (ChangeKind::Clearing, Some(Phase::Clearing), true),
+        (ChangeKind::Reopened, Some(Phase::Open), true),
+        (ChangeKind::Resolved, Some(Phase::Normal), true),
+        (ChangeKind::NoData, None, false),
+        (ChangeKind::DataBack, None, false),
+    ];
+    for (kind, phase, concerned) in table {
+        assert_eq!((kind.phase(), kind.concerns_anomaly()), (phase, concerned), "{kind:?}");
+    }
+}

@@ -136,6 +136,24 @@ fn a_restored_incident_does_not_open_again_and_resolves() {
 }
 
 #[test]
+fn a_forgotten_incident_begins_anew_and_leaves_those_of_other_rules_alone() {
+    let mut shard = Shard::new();
+    let target = shard.add_target(2);
+    let mut slow = limit(3, 0);
+    slow.rule.for_ms = 60 * SECOND;
+    shard.set_rules(target, vec![limit(1, 0), limit(2, 0), slow]);
+    feed(&mut shard, target, MONDAY, 2, &[60.0; 4]);
+    shard.forget(target, 1);
+    shard.forget(target, 9);
+    shard.forget(9, 1);
+    let states: Vec<_> = shard.states(target).collect();
+    assert_eq!(states, [(1, IncidentState::Normal), (2, IncidentState::Open), (3, IncidentState::Pending)]);
+    let found = feed(&mut shard, target, MONDAY + 40 * SECOND, 2, &[60.0; 4]);
+    let expected = [(0, 1, ChangeKind::Pending), (20, 3, ChangeKind::Opened), (30, 1, ChangeKind::Opened)];
+    assert_eq!(found, expected, "the pending rule's timer went on");
+}
+
+#[test]
 fn an_incident_restored_while_clearing_begins_its_timer_anew() {
     let mut shard = Shard::new();
     let target = shard.add_target(1);

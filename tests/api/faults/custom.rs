@@ -15,13 +15,14 @@ async fn a_wrong_query_of_ones_own_metric_is_named_gives_no_value_and_heals() ->
     world.apply(&limit_rule("open-orders", "custom_open", "above", "1000000")).await?;
     let cases = [
         ("select count(*) from no_such_table", "no_such_table"),
-        ("select id from orders limit 2", "more than one row"),
-        ("delete from orders returning 1", "allowed"),
+        ("select id from orders limit 2", "customMetrics[0].query: found more than one row, allowed is one SELECT"),
+        ("delete from orders returning 1", "read-only transaction"),
+        ("selct 1", "customMetrics[0].query: found another statement, allowed is one SELECT"),
     ];
     let operator = world.operator().await?;
     for (query, found) in cases {
         world.apply_example("baseline.yaml", &[("refresh: daily", &metric(query))]).await?;
-        let parts = ["MetricsUnavailable", "custom_open", found];
+        let parts = ["MetricsUnavailable", "custom_open: customMetrics[0].query: ", found];
         world.says(&world.baselines, "orders", "MetricsAvailable", "False", &parts).await?;
         world.says(&world.baselines, "orders", "Ready", "True", &[]).await?;
     }
