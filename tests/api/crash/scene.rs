@@ -7,9 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use dbmedic::api::{
-    Anomaly, AnomalyRule, AnomalyState, Baseline, IncidentState, Remediation, RemediationState, conditions,
-};
+use dbmedic::api::{Anomaly, AnomalyRule, AnomalyState, IncidentState, Remediation, RemediationState};
 use dbmedic::heal::machine;
 use dbmedic_test_support::shop::{OPERATOR, Operator, Options, POD, Shop, Workload};
 use dbmedic_test_support::{ApiProxy, Cluster, Moment, PgProxy, Write, eventually};
@@ -17,7 +15,7 @@ use k8s_openapi::api::batch::v1::Job;
 use kube::{Api, Client};
 
 use super::view::{self, View};
-use crate::world::{PATIENCE, list, programs};
+use crate::world::{PATIENCE, learnt, list, programs};
 
 /// Where the database proxy listens: the pod's address, at the server's own port.
 const POD_ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
@@ -82,7 +80,7 @@ impl Scene {
         operator.ready().await?;
         let client = cluster.client("admin").await?;
         let scene = Self { shop, api_proxy, database_proxy, client, kubeconfig, operator, _workload: workload };
-        scene.learnt().await.with_context(|| scene.operator.process.log_end())?;
+        learnt(&scene.api()).await.with_context(|| scene.operator.process.log_end())?;
         scene.usual_times_are_known().await?;
         Ok(scene)
     }
@@ -92,18 +90,6 @@ impl Scene {
         K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()>,
     {
         Api::namespaced(self.client.clone(), &self.shop.namespace)
-    }
-
-    async fn learnt(&self) -> Result<()> {
-        let baselines: Api<Baseline> = self.api();
-        eventually(PATIENCE, "the Baseline is ready and has learnt", async || {
-            let status = baselines.get("orders").await?.status.unwrap_or_default();
-            let is = |type_: &str, wanted: &str| {
-                conditions::find(&status.conditions, type_).is_some_and(|condition| condition.status == wanted)
-            };
-            Ok((is("Ready", "True") && is("Learning", "False")).then_some(()))
-        })
-        .await
     }
 
     /// The operator has watched the workload for some intervals, so that it knows what each statement usually takes.
