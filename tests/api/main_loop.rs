@@ -3,11 +3,16 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use dbmedic::api::{Anomaly, AnomalyState, Baseline, Remediation, RemediationState, RootCauseKind};
+use dbmedic::api::{
+    Anomaly, AnomalyState, Baseline, Remediation, RemediationApproval, RemediationState, RootCauseKind,
+};
 use dbmedic_test_support::eventually;
 use dbmedic_test_support::shop::Options;
 use kube::Api;
+use kube::api::PostParams;
 
+use super::approvals::approval_of;
+use super::kinds;
 use super::world::{PATIENCE, learnt, list, watched_shop};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -60,6 +65,11 @@ async fn a_dropped_index_is_found_built_again_and_measured() -> Result<()> {
     })
     .await?;
     assert_eq!(list(&remediations).await?.len(), 1, "one fault, one change");
+
+    // Too late to decide anything, and shown all the same.
+    let approvals: Api<RemediationApproval> = Api::namespaced(cluster.client("admin").await?, &shop.namespace);
+    approvals.create(&PostParams::default(), &approval_of(&remediation, "late", "admin")).await?;
+    kinds::are_shown(cluster, &shop.namespace).await?;
     assert!(workload.done() > 0);
     Ok(())
 }

@@ -64,9 +64,28 @@ async fn the_shipped_operator_with_its_shipped_rights_brings_a_dropped_index_bac
     let ledgers: Api<ConfigMap> = Api::namespaced(client, OPERATOR.0);
     let ledger = ledgers.get("dbmedic-ledger").await?.data.unwrap_or_default();
     ensure!(fixed.uid().is_some_and(|uid| ledger.contains_key(&uid)), "no reservation: {ledger:?}");
+    let probe = container.liveness_probe.as_ref().and_then(|probe| probe.http_get.as_ref()?.path.clone());
+    let (status, _) = operator.get(&probe.context("no liveness probe")?).await?;
+    ensure!(status == 200, "the liveness probe gets {status}");
+    let probe = container.readiness_probe.as_ref().and_then(|probe| probe.http_get.as_ref()?.path.clone());
+    let (status, _) = operator.get(&probe.context("no readiness probe")?).await?;
+    ensure!(status == 200, "the readiness probe gets {status}");
     let log = std::fs::read_to_string(shop.operator_log())?;
+    logged_as_json(&log)?;
     let refused: Vec<&str> = log.lines().filter(|line| line.to_lowercase().contains("forbidden")).collect();
     ensure!(refused.is_empty(), "{refused:#?}");
+    Ok(())
+}
+
+/// Each line is an object that says when, how grave and what.
+fn logged_as_json(log: &str) -> Result<()> {
+    ensure!(log.lines().count() > 1, "nothing is logged: {log:?}");
+    for line in log.lines() {
+        let entry: serde_json::Value = serde_json::from_str(line).with_context(|| line.to_owned())?;
+        for field in ["timestamp", "level", "message"] {
+            ensure!(entry[field].is_string(), "no {field}: {line}");
+        }
+    }
     Ok(())
 }
 
