@@ -30,9 +30,9 @@ async fn an_undo_killed_at_any_step_is_finished_by_the_next_attempt() -> Result<
     let messages = scene.database_proxy.messages().split_off(reference.until_measured);
     let drop = messages.iter().position(|message| message.sql.as_deref().is_some_and(|sql| sql.starts_with(DROP)));
     let drop = drop.context("the way back drops nothing")?;
-    // A verification precedes each of these runs: of the statements round the drop every second one.
-    let mut points: BTreeSet<usize> = points(&messages, &[]).into_iter().step_by(2).collect();
-    points.extend([drop + 5, drop + 7, messages.len()]);
+    // A verification precedes each of these runs: every third of the statements round the drop.
+    let mut points: BTreeSet<usize> = points(&messages, &[]).into_iter().step_by(3).collect();
+    points.extend([drop + 5, drop + NEW, messages.len()]);
     every_crash(&mut scene, &reference, &messages, points, Crash::Undo, |_| 1).await
 }
 
@@ -56,6 +56,8 @@ async fn every_crash(
 ) -> Result<()> {
     let (begun, runs) = (Instant::now(), points.len());
     let mut table = format!("   n  attempts  seconds  killed after ({} messages)\n", messages.len());
+    let without = reference.view.jobs.len();
+    let _ = writeln!(table, "   -  {without:>8}  {:>7.1}  (nothing)", seconds(reference.succeeded));
     let mut failures = Vec::new();
     for n in points {
         let at = describe(messages, n);
@@ -102,16 +104,23 @@ fn is_uncommitted(messages: &[Message], n: usize) -> bool {
     build.is_some_and(|place| n == place + 5 || n == place + 6)
 }
 
-/// The messages after which a process is killed: the first one, the last one of each statement, and each of those that
-/// change something that outlives it (parse, describe, sync, bind, execute, close, sync).
+/// Messages of a statement that is new to its session: parse, describe, sync, bind, execute, close, sync. One that was
+/// prepared before begins with bind.
+const NEW: usize = 7;
+
+/// The messages after which a process is killed: the first one, the last one of each statement, and each of those
+/// statements that leave something that outlives them.
 fn points(messages: &[Message], changes: &[&str]) -> BTreeSet<usize> {
     let mut points = BTreeSet::from([1, messages.len()]);
-    let starts = || messages.iter().enumerate().filter(|(_, message)| message.sql.is_some());
-    let ends = starts().map(|(place, _)| place).skip(1).chain([messages.len()]);
-    for ((start, message), end) in starts().zip(ends) {
-        points.insert(end);
+    let mut executed = false;
+    for (place, message) in messages.iter().enumerate() {
+        let ends = message.kind == 'Q' || (message.kind == 'S' && executed);
+        executed = !ends && (executed || message.kind == 'E');
+        if ends {
+            points.insert(place + 1);
+        }
         if message.sql.as_deref().is_some_and(|sql| changes.iter().any(|change| sql.contains(change))) {
-            points.extend(start + 1..=end);
+            points.extend(place + 1..=place + NEW);
         }
     }
     points
