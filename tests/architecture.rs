@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 const CORE: [&str; 7] = ["measure", "stats", "learn", "detect", "diagnose", "heal", "actions"];
 
 /// What a pure function cannot reach: the world, the clock, randomness.
-const IMPURE: [&str; 21] = [
+const IMPURE: [&str; 26] = [
     "kube::",
     "k8s_openapi",
     "sqlx",
@@ -32,7 +32,16 @@ const IMPURE: [&str; 21] = [
     "crate::controllers",
     "crate::collect",
     "crate::database",
+    "crate::history",
+    "crate::engine",
+    "crate::operator",
+    "crate::cli",
+    "crate::telemetry",
 ];
+
+/// What a decision of a controller cannot reach either, though it stands at the edge: its `decide.rs` is a function of
+/// what was observed.
+const EFFECTS: [&str; 6] = ["Client", "Api<", "SystemTime", "Instant::now", "Timestamp::now", "Zoned::now"];
 
 /// Modules at the edge that are pure text work, which the core may use; their own files are held to the core's rule.
 const PURE_AT_THE_EDGE: [(&str, &str); 1] = [("crate::database::postgresql::quote", "database/postgresql/quote.rs")];
@@ -44,9 +53,10 @@ const CONNECTIONS: [&str; 5] = ["kube::Client", "Api<", "PgConnection", "SqliteP
 const POLICY_DEFINITIONS: [&str; 6] =
     ["fn assess", "fn decide", "fn diagnose", "fn learn(", "enum Decision", "impl Detector"];
 
-/// Folders in the order in which data flows: one may use those before it. The edge, which may use everything, is not
-/// listed.
-const FLOW: [&str; 6] = ["measure", "stats", "learn", "detect", "diagnose", "heal"];
+/// Folders in the order in which data flows: one may use those before it, and those beside it. `heal` and `actions` are
+/// one step: what may be done asks an action what it is, and an action's plan is made of heal's hash and risk. The edge,
+/// which may use everything, is not listed.
+const FLOW: [&[&str]; 6] = [&["measure"], &["stats"], &["learn"], &["detect"], &["diagnose"], &["heal", "actions"]];
 
 struct Source {
     /// Path below `src/`, with slashes.
@@ -59,15 +69,29 @@ impl Source {
         self.path.split('/').next().unwrap_or_default()
     }
 
-    /// The lines that count: no comments, and nothing from the file's own unit tests on, which stand at its end.
+    /// The lines that count: no comments, and no item that exists in tests only.
     fn code(&self) -> impl Iterator<Item = (usize, &str)> {
-        let tests = ["/tests.rs", "/tests/"].iter().any(|mark| self.path.contains(mark));
-        self.text
-            .lines()
-            .enumerate()
-            .take_while(move |(_, line)| !tests && line.trim() != "#[cfg(test)]")
-            .filter(|(_, line)| !line.trim_start().starts_with("//"))
-            .map(|(number, line)| (number + 1, line))
+        let tests = ["/tests.rs", "/tests/", "_tests.rs", "fixture.rs"].iter().any(|mark| self.path.contains(mark));
+        let mut skipped = None;
+        self.text.lines().enumerate().filter_map(move |(number, line)| {
+            let code = line.trim();
+            if tests || code.starts_with("//") || code.is_empty() {
+                return None;
+            }
+            let indentation = line.len() - line.trim_start().len();
+            if code == "#[cfg(test)]" {
+                skipped = Some(indentation);
+                return None;
+            }
+            // As rustfmt lays it out, an item ends with the first line of its own indentation that closes it.
+            if let Some(item) = skipped {
+                if indentation == item && code.ends_with(['}', ';', ',']) {
+                    skipped = None;
+                }
+                return None;
+            }
+            Some((number + 1, line))
+        })
     }
 
     fn lines_with(&self, words: &[&str], why: &str) -> Vec<String> {
@@ -94,10 +118,15 @@ fn violations(sources: &[Source]) -> Vec<String> {
         if lent || CORE.contains(&source.folder()) {
             found.extend(source.lines_with(&IMPURE, "is not for the pure core"));
         }
-        if let Some(place) = FLOW.iter().position(|folder| *folder == source.folder()) {
-            let later: Vec<String> = FLOW[place + 1..].iter().map(|folder| format!("crate::{folder}::")).collect();
+        if let Some(place) = FLOW.iter().position(|step| step.contains(&source.folder())) {
+            let later = FLOW[place + 1..].iter().copied().flatten();
+            let later: Vec<String> =
+                later.flat_map(|folder| [format!("crate::{folder}::"), format!("crate::{folder};")]).collect();
             let later: Vec<&str> = later.iter().map(String::as_str).collect();
             found.extend(source.lines_with(&later, "is downstream of this folder"));
+        }
+        if source.folder() == "controllers" && source.path.ends_with("/decide.rs") {
+            found.extend(source.lines_with(&EFFECTS, "is not for a decision"));
         }
         if !source.lines_with(&CONNECTIONS, "").is_empty() {
             found.extend(source.lines_with(&POLICY_DEFINITIONS, "is policy, in a file that speaks to the world"));
@@ -148,6 +177,16 @@ fn every_planted_violation_is_found() {
         ("detect/mod.rs", "pub mod sigma;\n"),
         ("database/postgresql/quote.rs", "use sqlx::PgConnection;\n"),
         ("actions/add_index.rs", "use crate::database::postgresql::act;\n"),
+        ("diagnose/mod.rs", "//! x\nuse crate::actions;\n"),
+        ("learn/profile.rs", "use crate::history::Store;\n"),
+        ("heal/budget.rs", "use crate::engine::Handle;\n"),
+        ("heal/plan.rs", "#[cfg(test)]\nmod model;\nuse std::fs;\n"),
+        ("heal/plan.rs", "#[cfg(test)]\n#[path = \"x.rs\"]\nmod model;\n\nuse std::fs;\n"),
+        ("heal/plan.rs", "#[cfg(test)]\nmod tests {\n    fn f() {\n    }\n}\n\nuse std::fs;\n"),
+        ("heal/plan.rs", "#[cfg(test)]\nuse a::{\n    b,\n};\nuse std::fs;\n"),
+        ("controllers/anomaly/decide.rs", "fn f(client: Client) {}\n"),
+        ("controllers/baseline/decide.rs", "let api: Api<Pod> = x;\n"),
+        ("controllers/baseline/decide.rs", "let now = jiff::Timestamp::now();\n"),
     ];
     for (path, text) in planted {
         assert_eq!(found_in(path, text).len(), 1, "{path}: {text}");
@@ -159,6 +198,13 @@ fn comments_unit_tests_and_other_names_are_no_violations() {
     let harmless = [
         ("heal/plan.rs", "// kube::Client is not used here\n"),
         ("heal/plan.rs", "#[cfg(test)]\nmod tests { use std::fs; }\n"),
+        (
+            "heal/plan.rs",
+            "#[cfg(test)]\nmod tests {\n    use std::fs;\n\n    fn f() {\n        use std::net;\n    }\n}\n",
+        ),
+        ("heal/policy.rs", "use crate::actions;\n"),
+        ("actions/add_index.rs", "use crate::heal::{plan::figure, risk};\n"),
+        ("controllers/baseline/mod.rs", "//! x\nlet now = jiff::Timestamp::now();\n"),
         ("heal/plan.rs", "let operand::x = brand::NAME;\n"),
         ("controllers/remediation/apply.rs", "use kube::Client;\nlet decision = heal::machine::decide(&situation);\n"),
         ("detect/shard.rs", "use crate::learn::Profile;\n"),

@@ -71,3 +71,19 @@ impl Arguments {
         Duration::from_secs((self.lease_seconds / 3).max(1))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::{Args as _, Command};
+
+    use super::Arguments;
+
+    /// The Deployment's probes, the network policies and the docs name this port.
+    #[test]
+    fn the_endpoints_are_on_port_9101_of_every_address_unless_told_otherwise() {
+        let command = Arguments::augment_args(Command::new("dbmedic"));
+        let listen = command.get_arguments().find(|argument| argument.get_id() == "listen").expect("--listen");
+        assert_eq!(listen.get_default_values(), ["0.0.0.0:9101"]);
+        assert_eq!(listen.get_env(), Some("DBMEDIC_LISTEN".as_ref()));
+    }
+}

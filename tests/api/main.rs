@@ -8,5 +8,6 @@ mod kinds;
 mod main_loop;
 mod outcomes;
 mod plugin;
+mod shipped;
 mod validation;
 mod world;

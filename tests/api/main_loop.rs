@@ -3,12 +3,17 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use dbmedic::api::{Anomaly, AnomalyState, Baseline, Remediation, RemediationState, RootCauseKind, conditions};
+use dbmedic::api::{
+    Anomaly, AnomalyState, Baseline, Remediation, RemediationApproval, RemediationState, RootCauseKind,
+};
 use dbmedic_test_support::eventually;
 use dbmedic_test_support::shop::Options;
 use kube::Api;
+use kube::api::PostParams;
 
-use super::world::{PATIENCE, list, watched_shop};
+use super::approvals::approval_of;
+use super::kinds;
+use super::world::{PATIENCE, learnt, list, watched_shop};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dropped_index_is_found_built_again_and_measured() -> Result<()> {
@@ -19,16 +24,7 @@ async fn a_dropped_index_is_found_built_again_and_measured() -> Result<()> {
     let remediations: Api<Remediation> = Api::namespaced(client, &shop.namespace);
     let workload = shop.start_workload(4, Duration::from_millis(20)).await?;
 
-    eventually(PATIENCE, "the Baseline is ready and has learnt", async || {
-        let baseline = baselines.get("orders").await?;
-        let status = baseline.status.unwrap_or_default();
-        let is = |type_: &str, wanted: &str| {
-            conditions::find(&status.conditions, type_).is_some_and(|condition| condition.status == wanted)
-        };
-        Ok((is("Ready", "True") && is("Learning", "False")).then_some(()))
-    })
-    .await
-    .with_context(|| operator.process.log_end())?;
+    learnt(&baselines).await.with_context(|| operator.process.log_end())?;
 
     shop.drop_index().await?;
     let remediation = eventually(PATIENCE, "a Remediation has succeeded", async || {
@@ -69,6 +65,11 @@ async fn a_dropped_index_is_found_built_again_and_measured() -> Result<()> {
     })
     .await?;
     assert_eq!(list(&remediations).await?.len(), 1, "one fault, one change");
+
+    // Too late to decide anything, and shown all the same.
+    let approvals: Api<RemediationApproval> = Api::namespaced(cluster.client("admin").await?, &shop.namespace);
+    approvals.create(&PostParams::default(), &approval_of(&remediation, "late", "admin")).await?;
+    kinds::are_shown(cluster, &shop.namespace).await?;
     assert!(workload.done() > 0);
     Ok(())
 }

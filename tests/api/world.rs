@@ -4,8 +4,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use dbmedic_test_support::Cluster;
+use dbmedic::api::{Baseline, conditions};
 use dbmedic_test_support::shop::{Operator, Options, Shop};
+use dbmedic_test_support::{Cluster, eventually};
 use kube::Api;
 use kube::api::ListParams;
 
@@ -25,6 +26,18 @@ pub async fn watched_shop(options: Options) -> Result<(&'static Cluster, Shop, O
     let operator = shop.start_operator(cluster).await?;
     operator.ready().await?;
     Ok((cluster, shop, operator))
+}
+
+/// Waits until the quickstart's Baseline works and has learnt from the imported history.
+pub async fn learnt(baselines: &Api<Baseline>) -> Result<()> {
+    eventually(PATIENCE, "the Baseline is ready and has learnt", async || {
+        let status = baselines.get("orders").await?.status.unwrap_or_default();
+        let is = |type_: &str, wanted: &str| {
+            conditions::find(&status.conditions, type_).is_some_and(|condition| condition.status == wanted)
+        };
+        Ok((is("Ready", "True") && is("Learning", "False")).then_some(()))
+    })
+    .await
 }
 
 /// All objects of a kind in a namespace, by creation.

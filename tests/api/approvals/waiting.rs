@@ -19,7 +19,7 @@ use crate::world::{list, programs};
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_but_a_right_approval_lets_a_change_run() -> Result<()> {
     // Gates are taken away here: a cluster that other tests use is no place for that.
-    let cluster = Cluster::start().await?;
+    let Some(cluster) = Cluster::own().await? else { return Ok(()) };
     let second = "  approvals:\n    secondPerson: true\n    requestedBy: admin\n  limits:";
     let options =
         Options { mode: "suggest", replace: vec![("  limits:".to_owned(), second.to_owned())], ..Options::default() };

@@ -1,27 +1,67 @@
-//! The process of the Job is killed after each step of its talk with the database.
+//! The process of the Job is killed after each step of its talk with the database, on the way there and on the way back.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
+use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use dbmedic_test_support::Message;
 
 use super::operator::seconds;
-use super::scene::{Crash, MOST_FAILURES, Scene};
+use super::scene::{Crash, MOST_FAILURES, Run, Scene, Story};
 
 /// The database got the message, and the process died before it could read an answer.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_fix_killed_at_any_step_is_finished_by_the_next_attempt() -> Result<()> {
-    let mut scene = Scene::open().await?;
+    let mut scene = Scene::open(Story::Helped).await?;
     let before = scene.database_proxy.message_count();
-    let reference = scene.run(None).await.context("without a crash")?;
-    ensure!(reference.view.faults(1).is_empty(), "without a crash: {:?}", reference.view.faults(1));
+    let reference = reference(&mut scene).await?;
     let messages = scene.database_proxy.messages().split_off(before);
+    let points = points(&messages, &["CREATE INDEX", "pg_try_advisory_lock", "COMMENT"]);
+    let most_builds = |n| if is_uncommitted(&messages, n) { 2 } else { 1 };
+    every_crash(&mut scene, &reference, &messages, points, Crash::Fix, most_builds).await
+}
+
+/// What did not help is taken back, whenever the process that takes it back dies.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_undo_killed_at_any_step_is_finished_by_the_next_attempt() -> Result<()> {
+    let mut scene = Scene::open(Story::TakenBack).await?;
+    let reference = reference(&mut scene).await?;
+    let messages = scene.database_proxy.messages().split_off(reference.until_measured);
+    let drop = messages.iter().position(|message| message.sql.as_deref().is_some_and(|sql| sql.starts_with(DROP)));
+    let drop = drop.context("the way back drops nothing")?;
+    // A verification precedes each of these runs: every third of the statements round the drop.
+    let mut points: BTreeSet<usize> = points(&messages, &[]).into_iter().step_by(3).collect();
+    points.extend([drop + 5, drop + NEW, messages.len()]);
+    every_crash(&mut scene, &reference, &messages, points, Crash::Undo, |_| 1).await
+}
+
+const DROP: &str = "DROP INDEX";
+
+async fn reference(scene: &mut Scene) -> Result<Run> {
+    let run = scene.run(None).await.context("without a crash")?;
+    let faults = run.view.faults(scene.story, 1);
+    ensure!(faults.is_empty(), "without a crash: {faults:?}");
+    Ok(run)
+}
+
+/// Kills at each point in turn: it always ends as without.
+async fn every_crash(
+    scene: &mut Scene,
+    reference: &Run,
+    messages: &[Message],
+    points: BTreeSet<usize>,
+    crash: fn(usize) -> Crash,
+    most_builds: impl Fn(usize) -> usize,
+) -> Result<()> {
+    let (begun, runs) = (Instant::now(), points.len());
     let mut table = format!("   n  attempts  seconds  killed after ({} messages)\n", messages.len());
+    let without = reference.view.jobs.len();
+    let _ = writeln!(table, "   -  {without:>8}  {:>7.1}  (nothing)", seconds(reference.succeeded));
     let mut failures = Vec::new();
-    for n in points(&messages) {
-        let at = describe(&messages, n);
-        let run = match scene.run(Some(Crash::Fix(n))).await {
+    for n in points {
+        let at = describe(messages, n);
+        let run = match scene.run(Some(crash(n))).await {
             Ok(run) => run,
             Err(error) => {
                 let _ = writeln!(table, "{n:>4}  FAILED  {at}");
@@ -32,7 +72,7 @@ async fn a_fix_killed_at_any_step_is_finished_by_the_next_attempt() -> Result<()
                 continue;
             }
         };
-        let mut faults = run.view.faults(if is_uncommitted(&messages, n) { 2 } else { 1 });
+        let mut faults = run.view.faults(scene.story, most_builds(n));
         let attempts = run.view.jobs.len();
         if !run.reached {
             faults.push("the moment never came".to_owned());
@@ -51,40 +91,38 @@ async fn a_fix_killed_at_any_step_is_finished_by_the_next_attempt() -> Result<()
             break;
         }
     }
-    eprintln!("{table}");
+    eprintln!("{table}{runs} kills in {:.0} s", begun.elapsed().as_secs_f64());
     ensure!(failures.is_empty(), "{}", failures.join("\n"));
     Ok(())
 }
-
-/// Messages between two kills where nothing changes in the database.
-const STRIDE: usize = 20;
-/// What changes something that outlives the message: its every message is the last one once.
-const CHANGES: [&str; 2] = ["CREATE INDEX", "pg_try_advisory_lock"];
 
 /// Whether the server built the index and was never asked to commit that it is valid: PostgreSQL does this at the sync
 /// that follows the execution. An INVALID index is left, and has to be built again.
 fn is_uncommitted(messages: &[Message], n: usize) -> bool {
     let build =
-        messages.iter().position(|message| message.sql.as_deref().is_some_and(|sql| sql.starts_with(CHANGES[0])));
+        messages.iter().position(|message| message.sql.as_deref().is_some_and(|sql| sql.starts_with("CREATE INDEX")));
     build.is_some_and(|place| n == place + 5 || n == place + 6)
 }
 
-/// The messages after which a process is killed: all of a change, the first and the last one, and each so many-th.
-fn points(messages: &[Message]) -> BTreeSet<usize> {
-    let changes = messages.iter().enumerate().filter(|(_, message)| {
-        message.sql.as_deref().is_some_and(|sql| CHANGES.iter().any(|change| sql.contains(change)))
-    });
-    let mut points: BTreeSet<usize> = (1..=messages.len()).step_by(STRIDE).collect();
-    for (place, message) in changes {
-        // Of the build each message (parse, describe, sync, bind, execute, close, sync), of the claim the last one.
-        let build = message.sql.as_deref().is_some_and(|sql| sql.starts_with(CHANGES[0]));
-        points.extend(if build { place + 1..=place + 7 } else { place + 7..=place + 7 });
+/// Messages of a statement that is new to its session: parse, describe, sync, bind, execute, close, sync. One that was
+/// prepared before begins with bind.
+const NEW: usize = 7;
+
+/// The messages after which a process is killed: the first one, the last one of each statement, and each of those
+/// statements that leave something that outlives them.
+fn points(messages: &[Message], changes: &[&str]) -> BTreeSet<usize> {
+    let mut points = BTreeSet::from([1, messages.len()]);
+    let mut executed = false;
+    for (place, message) in messages.iter().enumerate() {
+        let ends = message.kind == 'Q' || (message.kind == 'S' && executed);
+        executed = !ends && (executed || message.kind == 'E');
+        if ends {
+            points.insert(place + 1);
+        }
+        if message.sql.as_deref().is_some_and(|sql| changes.iter().any(|change| sql.contains(change))) {
+            points.extend(place + 1..=place + NEW);
+        }
     }
-    // The comment that signs the index: executed, and synced.
-    let comment =
-        messages.iter().position(|message| message.sql.as_deref().is_some_and(|sql| sql.starts_with("COMMENT")));
-    points.extend(comment.into_iter().flat_map(|place| [place + 5, place + 7]));
-    points.insert(messages.len());
     points
 }
 

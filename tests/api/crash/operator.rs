@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use dbmedic_test_support::{Moment, Write};
 
-use super::scene::{Crash, MOST_FAILURES, Scene};
+use super::scene::{Crash, MOST_FAILURES, Scene, Story};
 
 /// More writes than one incident can need.
 const MOST_WRITES: usize = 80;
@@ -16,9 +16,13 @@ const LOST_STRIDE: usize = 5;
 /// The API server did it, and the operator never hears; now and then, the API server never gets it.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_operator_killed_at_any_write_ends_where_it_would_have_without() -> Result<()> {
-    let mut scene = Scene::open().await?;
+    let mut scene = Scene::open(Story::Helped).await?;
     let reference = scene.run(None).await.context("without a crash")?;
-    ensure!(reference.view.faults(1).is_empty(), "without a crash: {:?}", reference.view.faults(1));
+    ensure!(
+        reference.view.faults(Story::Helped, 1).is_empty(),
+        "without a crash: {:?}",
+        reference.view.faults(Story::Helped, 1)
+    );
     let mut table = format!("   n  {:<9} seconds  killed at\n", "write is");
     let _ =
         writeln!(table, "   -  {:<9} {:>7.1}  ({} writes)", "", seconds(reference.succeeded), reference.writes.len());
@@ -38,7 +42,7 @@ async fn the_operator_killed_at_any_write_ends_where_it_would_have_without() -> 
                 }
             };
             reached |= run.reached;
-            let mut faults = run.view.faults(1);
+            let mut faults = run.view.faults(Story::Helped, 1);
             if faults.is_empty() && run.view != reference.view {
                 faults.push(format!("another end: {:?}\ninstead of {:?}", run.view, reference.view));
             }

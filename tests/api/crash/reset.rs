@@ -27,6 +27,8 @@ impl Scene {
             .postgres
             .execute("orders", "create index if not exists orders_customer_id_idx on orders (customer_id)")
             .await?;
+        // An incident whose Anomaly is deleted while it is open is told anew.
+        eventually(PATIENCE, "the incident is over", async || Ok(self.calm().await?.then_some(()))).await?;
         let drop = "do $$ declare one text; begin for one in select indexrelid::regclass::text from pg_index where \
                     indrelid = 'orders'::regclass and indexrelid::regclass::text like 'dbmedic%' loop execute 'drop \
                     index ' || one; end loop; end $$";

@@ -7,9 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use dbmedic::api::{
-    Anomaly, AnomalyRule, AnomalyState, Baseline, IncidentState, Remediation, RemediationState, conditions,
-};
+use dbmedic::api::{Anomaly, AnomalyRule, AnomalyState, IncidentState, Remediation, RemediationState};
 use dbmedic::heal::machine;
 use dbmedic_test_support::shop::{OPERATOR, Operator, Options, POD, Shop, Workload};
 use dbmedic_test_support::{ApiProxy, Cluster, Moment, PgProxy, Write, eventually};
@@ -17,7 +15,7 @@ use k8s_openapi::api::batch::v1::Job;
 use kube::{Api, Client};
 
 use super::view::{self, View};
-use crate::world::{PATIENCE, list, programs};
+use crate::world::{PATIENCE, learnt, list, programs};
 
 /// Where the database proxy listens: the pod's address, at the server's own port.
 const POD_ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
@@ -36,10 +34,39 @@ pub enum Crash {
     Operator(usize, Moment),
     /// The process of the Job, when its n-th message to the database has been sent on.
     Fix(usize),
+    /// The process of the Job that takes the change back, when its n-th message has been sent on.
+    Undo(usize),
+}
+
+/// What becomes of the fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Story {
+    /// The index that is missing is built.
+    Helped,
+    /// Another index was prescribed, which is of no use: it is taken back.
+    TakenBack,
+}
+
+impl Story {
+    fn options(self) -> Options {
+        let common = Options { rows: 200_000, persistence: "1s", ..Options::default() };
+        if self == Self::Helped {
+            return common;
+        }
+        let useless = "- action: add_index\n        table: public.orders\n        columns: [status]\n";
+        let replace = [
+            ("- action: add_index\n        when: facts.missing_index && facts.safe\n", useless),
+            // A size that nobody estimated is no low risk by itself.
+            ("  limits:\n", "  riskOverrides: {add_index: low}\n  limits:\n"),
+        ];
+        let replace = replace.map(|(from, to)| (from.to_owned(), to.to_owned())).to_vec();
+        Options { rollback_timeout: "5s", replace, ..common }
+    }
 }
 
 /// A shop whose operator and Jobs speak through proxies.
 pub struct Scene {
+    pub story: Story,
     pub shop: Shop,
     pub api_proxy: ApiProxy,
     pub database_proxy: PgProxy,
@@ -55,6 +82,8 @@ pub struct Run {
     pub reached: bool,
     /// Time from the fault to the end of the Remediation.
     pub succeeded: Option<Duration>,
+    /// Messages to the database before the change was measured.
+    pub until_measured: usize,
     /// The writes of the operator, from the fault on.
     pub writes: Vec<Write>,
     /// How everything looks at the end.
@@ -63,10 +92,9 @@ pub struct Run {
 
 impl Scene {
     /// A watched database that has been learnt, and nothing wrong.
-    pub async fn open() -> Result<Self> {
+    pub async fn open(story: Story) -> Result<Self> {
         let cluster = Cluster::shared().await?;
-        let options = Options { rows: 200_000, persistence: "1s", ..Options::default() };
-        let shop = Shop::open(cluster, programs(), options).await?;
+        let shop = Shop::open(cluster, programs(), story.options()).await?;
         shop.postgres.execute("orders", "alter system set log_statement = 'ddl'").await?;
         shop.postgres.execute("orders", "select pg_reload_conf()").await?;
         let server = SocketAddr::from((shop.postgres.address(), shop.postgres.port()));
@@ -81,8 +109,8 @@ impl Scene {
         let operator = shop.start_operator_with(kubeconfig.clone(), "operator-0")?;
         operator.ready().await?;
         let client = cluster.client("admin").await?;
-        let scene = Self { shop, api_proxy, database_proxy, client, kubeconfig, operator, _workload: workload };
-        scene.learnt().await.with_context(|| scene.operator.process.log_end())?;
+        let scene = Self { story, shop, api_proxy, database_proxy, client, kubeconfig, operator, _workload: workload };
+        learnt(&scene.api()).await.with_context(|| scene.operator.process.log_end())?;
         scene.usual_times_are_known().await?;
         Ok(scene)
     }
@@ -92,18 +120,6 @@ impl Scene {
         K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()>,
     {
         Api::namespaced(self.client.clone(), &self.shop.namespace)
-    }
-
-    async fn learnt(&self) -> Result<()> {
-        let baselines: Api<Baseline> = self.api();
-        eventually(PATIENCE, "the Baseline is ready and has learnt", async || {
-            let status = baselines.get("orders").await?.status.unwrap_or_default();
-            let is = |type_: &str, wanted: &str| {
-                conditions::find(&status.conditions, type_).is_some_and(|condition| condition.status == wanted)
-            };
-            Ok((is("Ready", "True") && is("Learning", "False")).then_some(()))
-        })
-        .await
     }
 
     /// The operator has watched the workload for some intervals, so that it knows what each statement usually takes.
@@ -122,10 +138,21 @@ impl Scene {
         let writes_before = self.api_proxy.write_count();
         let happened = Arc::new(AtomicBool::new(false));
         let over = Arc::new(AtomicBool::new(false));
-        self.prepare(crash, &happened, &over)?;
+        let later = crash.filter(|crash| matches!(crash, Crash::Undo(_)));
+        self.prepare(crash.filter(|_| later.is_none()), &happened, &over)?;
         self.shop.drop_index().await?;
         let fault = Instant::now();
-        let ended = self.follow(fault).await;
+        let mut until_measured = None;
+        let ended = self
+            .follow(fault, |scene| {
+                // The first job is over and the second is far: what is counted from here on is the way back.
+                if until_measured.is_none() {
+                    until_measured = Some(scene.database_proxy.message_count());
+                    scene.prepare(later, &happened, &over)?;
+                }
+                Ok(())
+            })
+            .await;
         over.store(true, Ordering::SeqCst);
         let succeeded = match ended {
             Ok(succeeded) => succeeded,
@@ -135,6 +162,7 @@ impl Scene {
         Ok(Run {
             reached: happened.load(Ordering::SeqCst),
             succeeded,
+            until_measured: until_measured.unwrap_or_default(),
             writes: self.api_proxy.writes().split_off(writes_before),
             view: view::look(self, builds).await?,
         })
@@ -155,7 +183,7 @@ impl Scene {
                 let process = self.operator.process.clone();
                 self.api_proxy.at_write(self.api_proxy.write_count() + n, moment, move || once(&|| process.kill()))
             }
-            Some(Crash::Fix(n)) => {
+            Some(Crash::Fix(n) | Crash::Undo(n)) => {
                 let kill = self.shop.node.killer();
                 self.database_proxy.after_message(self.database_proxy.message_count() + n, move || once(&kill))
             }
@@ -163,7 +191,11 @@ impl Scene {
     }
 
     /// Starts a dead operator again, until everything has ended and stays as it is.
-    async fn follow(&mut self, fault: Instant) -> Result<Option<Duration>> {
+    async fn follow(
+        &mut self,
+        fault: Instant,
+        mut measured: impl FnMut(&Self) -> Result<()>,
+    ) -> Result<Option<Duration>> {
         let mut succeeded = None;
         let mut quiet_since = Instant::now();
         let mut writes = self.api_proxy.write_count();
@@ -174,13 +206,17 @@ impl Scene {
             }
             let remediations = list(&self.api::<Remediation>()).await?;
             let states: Vec<_> = remediations.iter().filter_map(|one| one.status.as_ref()?.state).collect();
-            if succeeded.is_none() && states.contains(&RemediationState::Succeeded) {
+            if states.contains(&RemediationState::Verifying) {
+                measured(self)?;
+            }
+            let end = [RemediationState::Succeeded, RemediationState::RolledBack];
+            if succeeded.is_none() && states.iter().any(|state| end.contains(state)) {
                 succeeded = Some(fault.elapsed());
             }
             let over = !states.is_empty()
                 && states.len() == remediations.len()
                 && states.iter().all(|state| machine::is_terminal(*state))
-                && self.calm().await?;
+                && self.is_told().await?;
             let written = self.api_proxy.write_count();
             if !over || written != writes {
                 writes = written;
@@ -196,8 +232,19 @@ impl Scene {
         }
     }
 
+    /// Nothing more will come: no incident is open any more, or nothing is left to be tried.
+    async fn is_told(&self) -> Result<bool> {
+        let finished = |anomaly: &Anomaly| {
+            anomaly.status.as_ref().and_then(|status| status.walk.as_ref()).is_some_and(|walk| walk.finished)
+        };
+        match self.story {
+            Story::Helped => self.calm().await,
+            Story::TakenBack => Ok(list(&self.api::<Anomaly>()).await?.iter().all(finished)),
+        }
+    }
+
     /// No incident is open, by the Anomalies and by the rule.
-    async fn calm(&self) -> Result<bool> {
+    pub async fn calm(&self) -> Result<bool> {
         let resolved = |anomaly: &Anomaly| {
             anomaly.status.as_ref().is_some_and(|status| status.state == Some(AnomalyState::Resolved))
         };

@@ -9,8 +9,11 @@ use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{Api, ResourceExt};
 
-use super::scene::Scene;
+use super::scene::{Scene, Story};
 use crate::world::list;
+
+const MADE: &str = "select count(*) from pg_index where indrelid = 'orders'::regclass and indexrelid::regclass::text like \
+                    'dbmedic%'";
 
 /// Everything at the end of a run, without names, times and figures.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,6 +24,8 @@ pub struct View {
     pub jobs: Vec<(String, Option<bool>)>,
     /// Valid and invalid indexes on the column.
     pub indexes: (i64, i64),
+    /// Indexes of the table that a fix made, valid or not.
+    pub made: i64,
     /// Builds that were begun.
     pub builds: usize,
     /// Reservations in the ledger, and whether the first is the Remediation's.
@@ -58,14 +63,19 @@ impl AnomalyView {
 
 impl View {
     /// What is wrong with the end of a run by itself.
-    pub fn faults(&self, most_builds: usize) -> Vec<String> {
-        let succeeded = self.remediations.iter().filter(|one| one.state == Some(RemediationState::Succeeded)).count();
+    pub fn faults(&self, story: Story, most_builds: usize) -> Vec<String> {
+        let (end, indexes, made) = match story {
+            Story::Helped => (RemediationState::Succeeded, (1, 0), 1),
+            Story::TakenBack => (RemediationState::RolledBack, (0, 0), 0),
+        };
+        let ended = self.remediations.iter().filter(|one| one.state == Some(end)).count();
         [
-            (self.indexes == (1, 0), format!("valid and invalid indexes: {:?}", self.indexes)),
+            (self.indexes == indexes, format!("valid and invalid indexes: {:?}", self.indexes)),
+            (self.made == made, format!("indexes of fixes: {}", self.made)),
             (self.anomalies.len() == 1, format!("{} Anomalies", self.anomalies.len())),
             (self.anomalies.iter().all(AnomalyView::is_told), format!("not told to the end: {:?}", self.anomalies)),
             (self.remediations.len() == 1, format!("{} Remediations", self.remediations.len())),
-            (succeeded == 1, format!("{succeeded} succeeded")),
+            (ended == 1, format!("{ended} ended {end:?}: {:?}", self.remediations)),
             ((1..=most_builds).contains(&self.builds), format!("{} builds", self.builds)),
             (self.reservations == (1, true), format!("reservations: {:?}", self.reservations)),
             (self.leaks == (0, 0), format!("advisory locks and sessions left: {:?}", self.leaks)),
@@ -80,7 +90,11 @@ impl View {
     pub fn without_attempts(mut self) -> Self {
         self.jobs.clear();
         self.builds = 1;
-        self.remediations.iter_mut().for_each(|one| one.jobs = 0);
+        for one in &mut self.remediations {
+            one.jobs = 0;
+            // What does not help may still be faster by chance.
+            one.measured_better |= one.state == Some(RemediationState::RolledBack);
+        }
         self
     }
 }
@@ -109,6 +123,7 @@ pub async fn look(scene: &Scene, builds: usize) -> Result<View> {
         remediations: remediations.iter().map(remediation).collect(),
         jobs: jobs.iter().map(job).collect(),
         indexes: scene.shop.customer_indexes().await?,
+        made: scene.shop.postgres.value("orders", MADE).await?,
         builds,
         reservations: (ledger.len(), ledger.contains_key(&uid)),
         leaks,

@@ -39,6 +39,10 @@ async fn of_two_operators_one_leads_and_the_other_goes_on_where_it_was_killed() 
     world.learnt().await?;
     world.rule_is("slow-queries", dbmedic::api::IncidentState::Normal).await?;
     ensure!(leads(&first).await? && !leads(&second).await?, "not exactly one leads");
+    for operator in [&first, &second] {
+        let (status, _) = operator.get("/healthz").await?;
+        ensure!(status == 200, "/healthz of a replica that works says {status}");
+    }
 
     world.shop.drop_index().await?;
     let anomaly = world.one_anomaly().await?;

@@ -22,7 +22,7 @@ use dbmedic_test_support::{Cluster, eventually};
 use kube::{Api, Client};
 use serde_json::Value;
 
-use super::world::{PATIENCE, list, programs};
+use super::world::{PATIENCE, learnt, list, programs};
 
 /// A shop and the kinds in its namespace, seen by the administrator.
 struct World {
@@ -82,30 +82,35 @@ impl World {
         self.apply(&text).await
     }
 
-    /// Waits until a condition has this status, and `parts` are in its reason and message together.
+    /// Waits until a condition has this status, and `parts` are in its reason and message together. What is said is said
+    /// of the object as it is: kstatus and `kubectl wait` go by the observed generation.
     async fn says<K>(&self, api: &Api<K>, name: &str, type_: &str, status: &str, parts: &[&str]) -> Result<String>
     where
         K: Clone + serde::de::DeserializeOwned + serde::Serialize + std::fmt::Debug,
     {
         let mut last = Value::Null;
+        let mut generations = (Value::Null, Value::Null);
         eventually(PATIENCE, format!("{name}: {type_}={status} with {parts:?}"), async || {
             let object = serde_json::to_value(api.get_opt(name).await?)?;
             last = object["status"]["conditions"].clone();
+            generations = (object["status"]["observedGeneration"].clone(), object["metadata"]["generation"].clone());
             let found = last.as_array().into_iter().flatten().find(|condition| condition["type"] == type_);
             let words = found.filter(|condition| condition["status"] == status).map(|condition| {
                 let text = |field: &str| condition[field].as_str().unwrap_or_default().to_owned();
                 format!("{}: {}", text("reason"), text("message"))
             });
+            // Said of an earlier generation it is not said yet.
+            let words = words.filter(|_| generations.0 == generations.1);
             Ok(words.filter(|words| parts.iter().all(|part| words.contains(part))))
         })
         .await
+        .with_context(|| format!("(observed generation, generation): {generations:?}"))
         .with_context(|| format!("conditions: {last:#}\n{}", self.log()))
     }
 
     /// Waits until the quickstart's Baseline works and has learnt from the imported history.
     async fn learnt(&self) -> Result<()> {
-        self.says(&self.baselines, "orders", "Ready", "True", &[]).await?;
-        self.says(&self.baselines, "orders", "Learning", "False", &[]).await.map(drop)
+        learnt(&self.baselines).await.with_context(|| self.log())
     }
 
     /// Waits until a rule says this of the database pod.

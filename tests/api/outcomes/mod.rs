@@ -6,7 +6,7 @@ mod credentials;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use dbmedic::api::{Anomaly, AnomalyState, Baseline, Remediation, RemediationPolicy, RemediationState, conditions};
+use dbmedic::api::{Anomaly, AnomalyState, Remediation, RemediationPolicy, RemediationState, conditions};
 use dbmedic_test_support::shop::{Operator, Shop};
 use dbmedic_test_support::{Cluster, eventually};
 use k8s_openapi::api::batch::v1::Job;
@@ -14,7 +14,7 @@ use kube::api::{Patch, PatchParams};
 use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
 
-use super::world::list;
+use super::world::{learnt, list};
 
 /// Longest wait for anything; five builders share two cores.
 pub const PATIENCE: Duration = Duration::from_mins(2);
@@ -45,20 +45,8 @@ impl<'a> Scene<'a> {
             jobs: Api::namespaced(client.clone(), namespace),
             client,
         };
-        scene.learnt().await?;
+        learnt(&Api::namespaced(scene.client.clone(), namespace)).await.context(operator.process.log_end())?;
         Ok(scene)
-    }
-
-    async fn learnt(&self) -> Result<()> {
-        let baselines: Api<Baseline> = Api::namespaced(self.client.clone(), &self.shop.namespace);
-        self.eventually("the Baseline has learnt", async || {
-            let status = baselines.get("orders").await?.status.unwrap_or_default();
-            let is = |type_: &str, wanted: &str| {
-                conditions::find(&status.conditions, type_).is_some_and(|condition| condition.status == wanted)
-            };
-            Ok((is("Ready", "True") && is("Learning", "False")).then_some(()))
-        })
-        .await
     }
 
     /// Waits; what there is and the operator's log are in the error.

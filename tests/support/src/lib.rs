@@ -29,11 +29,12 @@ mod pg_proxy;
 mod postgres;
 mod process;
 mod scratch;
+mod skipped;
 pub mod shop;
 
 pub use api_proxy::{ApiProxy, Moment, Write};
 pub use certificate::Certificate;
-pub use cluster::{Cluster, USERS};
+pub use cluster::{Cluster, KUBECONFIG_VARIABLE, USERS};
 pub use eventually::{eventually, holds_for};
 pub use nix::sys::signal::Signal;
 pub use node::{Node, Ran};
@@ -41,3 +42,4 @@ pub use pg_proxy::{Message, PgProxy};
 pub use postgres::{Postgres, Settings, Shutdown};
 pub use process::{Launch, Process};
 pub use scratch::{Scratch, free_port, programs_directory, workspace};
+pub use skipped::skipped;

@@ -100,6 +100,8 @@ impl ControlPlane {
         let option = |name: &str, path: &Path| format!("--{name}={}", path.display());
         let controllers = Launch::new(program)
             .argument("kube-controller-manager")
+            // Most of each crash of a fix would be the 10 s of the Job controller's default.
+            .environment("DBMEDIC_JOB_POD_BACK_OFF", "1s")
             .argument(option("kubeconfig", kubeconfig))
             .argument(option("service-account-private-key-file", &directory.join("service-account.key")))
             .argument(option("root-ca-file", &self.authority))

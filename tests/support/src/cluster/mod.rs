@@ -18,6 +18,7 @@ use tokio::sync::OnceCell;
 
 use crate::eventually::eventually;
 use crate::scratch::{Scratch, free_port, programs_directory, random_text, workspace, write_private};
+use crate::skipped::skipped;
 pub(crate) use access::{plain_kubeconfig, token as service_account_token};
 use control_plane::ControlPlane;
 
@@ -77,6 +78,19 @@ impl Cluster {
         cluster.be_usable().await?;
         cluster.start_time = start.elapsed();
         Ok(cluster)
+    }
+
+    /// A control plane for a test that changes what everybody on it shares, as the gates. Nobody's own cluster is a place
+    /// for that: with `KUBECONFIG_FOR_TESTS` there is none, and the test is said to be skipped.
+    ///
+    /// # Errors
+    /// As [`Cluster::start`].
+    pub async fn own() -> Result<Option<Self>> {
+        if std::env::var_os(KUBECONFIG_VARIABLE).is_some() {
+            skipped(&format!("it changes what a whole cluster shares, and {KUBECONFIG_VARIABLE} gives one"));
+            return Ok(None);
+        }
+        Self::start().await.map(Some)
     }
 
     /// The one cluster of this program, started by the first caller.
