@@ -54,9 +54,13 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
     if let Task::Crds(arguments) = &command.task {
         return crds(arguments);
     }
-    // Two threads carry 1,000 databases; more would only cost memory for their stacks and arenas.
+    // More than are needed would only cost memory for their stacks and arenas.
+    let threads = match &command.task {
+        Task::Operator(arguments) => arguments.worker_threads.into(),
+        _ => 2,
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
+        .worker_threads(threads)
         .enable_all()
         .build()
         .context("cannot start the runtime")?;

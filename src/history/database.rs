@@ -44,8 +44,8 @@ pub(super) struct Database {
 
 impl Database {
     /// Opens a file, or begins one.
-    pub(super) async fn open(path: &Path, generation: u64) -> Result<Self, HistoryError> {
-        let options = options(path);
+    pub(super) async fn open(path: &Path, generation: u64, cache_kib: u32) -> Result<Self, HistoryError> {
+        let options = options(path, cache_kib);
         let writer = SqlitePoolOptions::new()
             .max_connections(1)
             .idle_timeout(None)
@@ -89,7 +89,7 @@ impl Database {
     }
 }
 
-fn options(path: &Path) -> SqliteConnectOptions {
+fn options(path: &Path, cache_kib: u32) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
         .filename(path)
         .create_if_missing(true)
@@ -99,7 +99,8 @@ fn options(path: &Path) -> SqliteConnectOptions {
         // nothing. Power loss: see `docs/history.md`.
         .synchronous(SqliteSynchronous::Normal)
         .busy_timeout(BUSY)
-        .pragma("cache_size", "-256")
+        // A negative size is in KiB.
+        .pragma("cache_size", format!("-{cache_kib}"))
         .pragma("journal_size_limit", "4194304")
         .statement_cache_capacity(24)
         // A row may be a chunk of 200 KiB.

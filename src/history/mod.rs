@@ -21,6 +21,8 @@ mod write;
 
 /// Name of the file below the data folder.
 pub const FILE: &str = "history.sqlite";
+/// Memory in KiB that a connection keeps of the file unless told otherwise: what a round touches fits in.
+pub const CACHE_KIB: u32 = 256;
 
 pub use crate::learn::Sample;
 pub use error::{Health, HistoryError};

@@ -18,6 +18,7 @@ pub struct Store {
 #[derive(Debug)]
 struct Inner {
     path: PathBuf,
+    cache_kib: u32,
     /// `None` while no file can be opened.
     database: RwLock<Option<Database>>,
     faults: Mutex<Faults>,
@@ -67,7 +68,13 @@ impl Store {
     /// can be opened or begun (full disk, missing directory or right) the store is [`Health::Unwritable`] and tries
     /// again with each use. Errors: [`HistoryError::Newer`], [`HistoryError::Foreign`].
     pub async fn open(path: impl AsRef<Path>) -> Result<Self, HistoryError> {
-        let inner = Inner { path: path.as_ref().to_owned(), database: RwLock::default(), faults: Mutex::default() };
+        Self::open_with(path, super::CACHE_KIB).await
+    }
+
+    /// As [`Store::open`]; each of the two connections keeps `cache_kib` KiB of the file in memory.
+    pub async fn open_with(path: impl AsRef<Path>, cache_kib: u32) -> Result<Self, HistoryError> {
+        let path = path.as_ref().to_owned();
+        let inner = Inner { path, cache_kib, database: RwLock::default(), faults: Mutex::default() };
         let store = Self { inner: Arc::new(inner) };
         match store.database().await {
             Ok(_) | Err(HistoryError::Unwritable(_)) => {}
@@ -187,10 +194,10 @@ impl Store {
 
     /// Opens the file; sets it aside first when it is damaged.
     async fn begin(&self) -> Result<Database, HistoryError> {
-        let mut opened = Database::open(&self.inner.path, self.next_generation()).await;
+        let mut opened = Database::open(&self.inner.path, self.next_generation(), self.inner.cache_kib).await;
         if let Err(HistoryError::Corrupt(message)) = &opened {
             self.set_aside(message)?;
-            opened = Database::open(&self.inner.path, self.next_generation()).await;
+            opened = Database::open(&self.inner.path, self.next_generation(), self.inner.cache_kib).await;
         }
         opened.map_err(|error| match error {
             // SQLite's words do not say which file.

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
+use crate::history;
+
 /// Runs the operator.
 #[derive(Args, Clone, Debug)]
 pub struct Arguments {
@@ -28,6 +30,14 @@ pub struct Arguments {
     /// Image of the Jobs that run a fix; normally the operator's own.
     #[arg(long, env = "DBMEDIC_IMAGE", default_value = "dbmedic:latest")]
     pub image: String,
+
+    /// Threads that do the work: two carry 1,000 databases.
+    #[arg(long, env = "DBMEDIC_WORKER_THREADS", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub worker_threads: u16,
+
+    /// Memory that each of the history's two connections keeps of the file, in KiB.
+    #[arg(long, env = "DBMEDIC_HISTORY_CACHE_KIB", default_value_t = history::CACHE_KIB, value_parser = clap::value_parser!(u32).range(64..=1_048_576))]
+    pub history_cache_kib: u32,
 
     /// Address of /metrics, /healthz and /readyz.
     #[arg(long, env = "DBMEDIC_LISTEN", default_value = "0.0.0.0:9101")]

@@ -102,7 +102,7 @@ async fn lead(
         stores.progress().iter().filter(|one| one.age_seconds(0).is_none()).map(|one| one.kind.clone()).collect()
     })
     .await;
-    let store = history::Store::open(&arguments.data_dir.join(history::FILE))
+    let store = history::Store::open_with(arguments.data_dir.join(history::FILE), arguments.history_cache_kib)
         .await
         .with_context(|| format!("cannot open the history in {}", arguments.data_dir.display()))?;
     let (incident_sender, incident_changes) = mpsc::unbounded_channel();

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use dbmedic::api::{Anomaly, AnomalyRule, AnomalyState, IncidentState, Remediation, RemediationState};
 use dbmedic::heal::machine;
 use dbmedic_test_support::shop::{OPERATOR, Operator, Options, POD, Shop, Workload};
-use dbmedic_test_support::{ApiProxy, Cluster, Moment, PgProxy, Write, eventually};
+use dbmedic_test_support::{ApiProxy, Cluster, Moment, PgProxy, Write};
 use k8s_openapi::api::batch::v1::Job;
 use kube::{Api, Client};
 
@@ -21,9 +21,8 @@ use crate::world::{PATIENCE, learnt, list, programs};
 const POD_ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
 /// No write for so long, and it is over.
 const QUIET: Duration = Duration::from_millis(1000);
-/// Rounds without a fault, and the figure that counts them.
-const ROUNDS_BEFORE: f64 = 5.0;
-const ROUNDS: &str = "dbmedic_rounds_total";
+/// Rounds without a fault.
+const ROUNDS_BEFORE: u32 = 5;
 /// Runs that may fail before the test gives up: each may take all the patience there is.
 pub const MOST_FAILURES: usize = 3;
 
@@ -111,7 +110,8 @@ impl Scene {
         let client = cluster.client("admin").await?;
         let scene = Self { story, shop, api_proxy, database_proxy, client, kubeconfig, operator, _workload: workload };
         learnt(&scene.api()).await.with_context(|| scene.operator.process.log_end())?;
-        scene.usual_times_are_known().await?;
+        // So that the operator knows what each statement usually takes.
+        scene.operator.rounds_pass(ROUNDS_BEFORE).await?;
         Ok(scene)
     }
 
@@ -120,15 +120,6 @@ impl Scene {
         K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()>,
     {
         Api::namespaced(self.client.clone(), &self.shop.namespace)
-    }
-
-    /// The operator has watched the workload for some intervals, so that it knows what each statement usually takes.
-    async fn usual_times_are_known(&self) -> Result<()> {
-        let begin = self.operator.metric(ROUNDS).await?;
-        eventually(PATIENCE, "some rounds are over", async || {
-            Ok((self.operator.metric(ROUNDS).await? >= begin + ROUNDS_BEFORE).then_some(()))
-        })
-        .await
     }
 
     /// One fault, perhaps one crash, and everything that follows until nobody writes any more.

@@ -107,6 +107,21 @@ impl Operator {
         line.with_context(|| format!("no figure {name}"))?.parse().with_context(|| format!("the figure {name}"))
     }
 
+    /// Waits until so many further rounds were judged.
+    ///
+    /// # Errors
+    /// They are not, within a minute.
+    pub async fn rounds_pass(&self, count: u32) -> Result<()> {
+        let rounds = async || self.metric("dbmedic_rounds_total").await;
+        let until = rounds().await? + f64::from(count);
+        eventually(
+            Duration::from_mins(1),
+            "some rounds are over",
+            async || Ok((rounds().await? >= until).then_some(())),
+        )
+        .await
+    }
+
     /// Waits until `/readyz` says ready; returns the time since the start.
     ///
     /// # Errors
