@@ -4,9 +4,9 @@ use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection as _, Row};
 
 use super::super::quote::quote_identifier;
-use super::{LookError, state, transaction};
+use super::{LookError, state, transaction, trust};
 use crate::diagnose::explain::ExplainNode;
-use crate::diagnose::explainable::{Explainable, LONGEST_STATEMENT, explainable};
+use crate::diagnose::explainable::{Explainable, LONGEST_STATEMENT, explainable, words};
 use crate::diagnose::text::printable;
 
 /// Values of running statements that are tried: the plan of median cost is kept.
@@ -140,8 +140,8 @@ pub(super) async fn generic(
 ) -> Result<Result<ExplainNode, String>, LookError> {
     match explain(connection, stored, explainable).await? {
         Ok(plan) => Ok(Ok(plan)),
-        Err(Refusal { reason, permission }) => {
-            if permission {
+        Err(Refusal { reason, reported }) => {
+            if reported {
                 unavailable.push(reason.clone());
             }
             Ok(Err(reason))
@@ -149,10 +149,21 @@ pub(super) async fn generic(
     }
 }
 
-/// Why the server gave no plan.
+/// Why there is no plan.
 struct Refusal {
     reason: String,
-    permission: bool,
+    /// Whether a person can change it.
+    reported: bool,
+}
+
+impl Refusal {
+    fn untrusted(query_id: i64, what: &str) -> Self {
+        let what = printable(what, 200);
+        let reason = format!(
+            "statement {query_id} is not planned: the planner could run code of users with the monitor's rights ({what})"
+        );
+        Self { reason, reported: true }
+    }
 }
 
 async fn explain(
@@ -160,14 +171,22 @@ async fn explain(
     stored: &Stored,
     explainable: &Explainable,
 ) -> Result<Result<ExplainNode, Refusal>, LookError> {
+    let words = match words(&explainable.sql) {
+        Ok(words) => words,
+        Err(reason) => return Ok(Err(Refusal::untrusted(stored.query_id, &reason))),
+    };
     forget(connection).await?;
-    let answer = explain_json(connection, stored, explainable).await;
+    let answer = explain_json(connection, stored, explainable, &words).await;
     // The answer's error counts; a connection that is gone shows again here or at the next statement.
     let forgotten = forget(connection).await;
     match answer {
-        Ok(json) => {
+        Ok(Ok(json)) => {
             forgotten?;
-            Ok(ExplainNode::parse(&json).map_err(|reason| Refusal { reason, permission: false }))
+            Ok(ExplainNode::parse(&json).map_err(|reason| Refusal { reason, reported: false }))
+        }
+        Ok(Err(untrusted)) => {
+            forgotten?;
+            Ok(Err(Refusal::untrusted(stored.query_id, &untrusted)))
         }
         Err(error) => match state(&error) {
             Some(code) => Ok(Err(refusal(&code, &error))),
@@ -176,43 +195,57 @@ async fn explain(
     }
 }
 
+/// The plan, or what of the text is not trusted.
 async fn explain_json(
     connection: &mut PgConnection,
     stored: &Stored,
     explainable: &Explainable,
-) -> Result<String, sqlx::Error> {
+    words: &[String],
+) -> Result<Result<String, String>, sqlx::Error> {
     let mut transaction = transaction(connection).await?;
+    // The server's own functions and operators come first, whatever the role's path says; a policy that would be
+    // applied is an error.
+    let path = match stored.search_path.trim() {
+        "" => "pg_catalog".to_owned(),
+        path => format!("pg_catalog, {path}"),
+    };
     sqlx::query(
-        "select set_config('search_path', $1, true), set_config('plan_cache_mode', 'force_generic_plan', true)",
+        "select set_config('search_path', $1, true), set_config('plan_cache_mode', 'force_generic_plan', true),
+                set_config('row_security', 'off', true)",
     )
     .persistent(false)
-    .bind(&stored.search_path)
+    .bind(path)
     .execute(&mut *transaction)
     .await?;
-    let explained = if explainable.parameters == 0 {
-        explainable.sql.clone()
-    } else {
-        let prepare = format!("prepare dbmedic_look as {}", explainable.sql);
-        sqlx::query(AssertSqlSafe(prepare)).persistent(false).execute(&mut *transaction).await?;
-        let arguments: i64 = sqlx::query_scalar(
-            "select cardinality(parameter_types)::int8 from pg_prepared_statements where name = 'dbmedic_look'",
-        )
-        .persistent(false)
-        .fetch_one(&mut *transaction)
-        .await?;
-        let nulls = vec!["null"; arguments.clamp(0, 10_000) as usize];
-        format!("execute dbmedic_look({})", nulls.join(", "))
-    };
-    let sql = format!("explain (verbose, format json) {explained}");
+    if let Some(untrusted) = trust::refused(&mut transaction, words).await? {
+        return Ok(Err(untrusted));
+    }
+    let prepare = format!("prepare dbmedic_look as {}", explainable.sql);
+    sqlx::query(AssertSqlSafe(prepare)).persistent(false).execute(&mut *transaction).await?;
+    // Again: now the names are resolved and the parameters have types.
+    if let Some(untrusted) = trust::refused(&mut transaction, words).await? {
+        return Ok(Err(untrusted));
+    }
+    let arguments: i64 = sqlx::query_scalar(
+        "select cardinality(parameter_types)::int8 from pg_prepared_statements where name = 'dbmedic_look'",
+    )
+    .persistent(false)
+    .fetch_one(&mut *transaction)
+    .await?;
+    let nulls = vec!["null"; arguments.clamp(0, 10_000) as usize].join(", ");
+    let arguments = if nulls.is_empty() { nulls } else { format!("({nulls})") };
+    let sql = format!("explain (verbose, format json) execute dbmedic_look{arguments}");
     let row = sqlx::query(AssertSqlSafe(sql)).persistent(false).fetch_one(&mut *transaction).await?;
     let json: String = row.try_get_unchecked(0)?;
     transaction.rollback().await?;
-    Ok(json)
+    Ok(Ok(json))
 }
 
 /// A prepared statement outlives its transaction, also one of a look that was cut off.
 async fn forget(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     connection.ping().await?;
+    // What nobody here takes, nobody here leaves behind.
+    sqlx::query("select pg_catalog.pg_advisory_unlock_all()").persistent(false).execute(&mut *connection).await?;
     let left: Option<i32> = sqlx::query_scalar("select 1 from pg_prepared_statements where name = 'dbmedic_look'")
         .persistent(false)
         .fetch_optional(&mut *connection)
@@ -236,5 +269,5 @@ fn refusal(code: &str, error: &sqlx::Error) -> Refusal {
         "42P18" | "42P08" | "42601" => "the stored text cannot be planned without its values".into(),
         _ => format!("EXPLAIN failed (SQLSTATE {})", printable(code, 5)),
     };
-    Refusal { reason, permission: code == "42501" }
+    Refusal { reason, reported: code == "42501" }
 }
