@@ -22,6 +22,11 @@ create function fixed(int) returns int language plpgsql immutable as $$ begin re
 create function r(record) returns int language plpgsql stable as $$ begin return evil.f(1); end $$;
 create function same(text, int) returns boolean language plpgsql immutable as $$ begin return evil.f(1) = 1; end $$;
 create operator = (leftarg = text, rightarg = int, function = same);
+create function unnest(text[]) returns setof text language plpgsql stable as $$
+begin perform evil.f(1); return query select pg_catalog.unnest($1); end $$;
+create function cardinality(regtype[]) returns int language plpgsql stable as $$ begin return evil.f(1); end $$;
+create function counts(oid, int) returns boolean language plpgsql stable as $$ begin return evil.f(1) = 1; end $$;
+create operator = (leftarg = oid, rightarg = int, function = counts);
 create domain number as int check (evil.f(value) = value);
 create view seen as select evil.f(7) as one;
 create table typed (id number); insert into typed values (1);

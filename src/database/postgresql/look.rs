@@ -20,6 +20,7 @@ use crate::diagnose::looked::{Looked, LookedStatement, StatementGrowth, Statemen
 use crate::diagnose::predicates::predicates;
 use crate::diagnose::text::printable;
 
+use super::error::DatabaseError;
 use plans::Stored;
 
 /// Statements that are explained: those that became slowest.
@@ -29,31 +30,6 @@ const OFTENER: usize = 2;
 /// Limits of every statement that is sent here; names and operators in it are the server's own.
 const LIMITS: &str = "select pg_catalog.set_config('statement_timeout', '2s', true), \
     pg_catalog.set_config('lock_timeout', '200ms', true), pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true)";
-
-/// Why a database could not be looked at.
-#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-pub enum LookError {
-    /// A right is missing (class 42501).
-    #[error("permission: {0}")]
-    Permission(String),
-    /// A statement or a lock took too long.
-    #[error("timeout: {0}")]
-    Timeout(String),
-    /// Anything else; the connection may be broken.
-    #[error("{0}")]
-    Other(String),
-}
-
-impl From<sqlx::Error> for LookError {
-    fn from(error: sqlx::Error) -> Self {
-        let message = printable(&error.to_string(), 300);
-        match state(&error).as_deref() {
-            Some("42501") => Self::Permission(message),
-            Some("57014" | "55P03") => Self::Timeout(message),
-            _ => Self::Other(message),
-        }
-    }
-}
 
 /// SQLSTATE of an error that the server reported.
 fn state(error: &sqlx::Error) -> Option<String> {
@@ -72,8 +48,8 @@ async fn transaction(connection: &mut PgConnection) -> Result<Transaction<'_, Po
 /// What cannot be seen for want of a right or an extension is listed in [`Looked::unavailable`]; it is no error.
 ///
 /// # Errors
-/// [`LookError`] when the connection fails or a catalogue query does not end in 2 s.
-pub async fn look(connection: &mut PgConnection, growth: &[StatementGrowth]) -> Result<Looked, LookError> {
+/// [`DatabaseError`] when the connection fails or a catalogue query does not end in 2 s.
+pub async fn look(connection: &mut PgConnection, growth: &[StatementGrowth]) -> Result<Looked, DatabaseError> {
     let mut looked = Looked { load: load::load(connection).await?, ..Looked::default() };
     let chosen = chosen(growth);
     let ids: Vec<i64> = chosen.iter().map(|growth| growth.query_id).collect();
@@ -136,7 +112,7 @@ async fn statement(
     stored: &Stored,
     tables: &mut BTreeSet<(String, String)>,
     unavailable: &mut Vec<String>,
-) -> Result<LookedStatement, LookError> {
+) -> Result<LookedStatement, DatabaseError> {
     let mut looked = LookedStatement {
         growth: *growth,
         text: stored.text.clone(),

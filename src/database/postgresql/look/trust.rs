@@ -13,11 +13,12 @@ use sqlx::postgres::PgConnection;
 /// call the functions in it, testing an input those of a domain.
 const RUNS_ARGUMENTS: &str = "'(_to_xml|^ts_stat$|^ts_rewrite$|^pg_input_)'";
 
-/// `$1`: the words of the text. The schemas in which they can mean something: the path and every schema that is named.
+/// `$1`: the words of the text, `$2`: the schemas of its path. A word can mean something in these and in every schema that
+/// is named. Runs on a path of our own.
 const REFUSED: &str = "
 with recursive schema as (
   select n.oid, n.nspname from pg_namespace n
-  where n.nspname <> 'pg_catalog' and (n.nspname = any(current_schemas(true)) or n.nspname = any($1::text[]))
+  where n.nspname <> 'pg_catalog' and (n.nspname = any($2::text[]) or n.nspname = any($1::text[]))
 ), code as (
   -- Only a superuser makes functions in these languages.
   select p.oid from pg_proc p join pg_language l on l.oid = p.prolang
@@ -92,8 +93,17 @@ with recursive schema as (
 )
 select what from found order by rank, what limit 1";
 
-/// The first thing for which a text with these words is not planned, under the search path of the transaction.
-pub(super) async fn refused(connection: &mut PgConnection, words: &[String]) -> Result<Option<String>, sqlx::Error> {
+/// The first thing for which a text with these words is not planned, when its path leads to these schemas.
+pub(super) async fn refused(
+    connection: &mut PgConnection,
+    words: &[String],
+    schemas: &[String],
+) -> Result<Option<String>, sqlx::Error> {
     let sql = REFUSED.replace("RUNS", RUNS_ARGUMENTS);
-    sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).persistent(false).bind(words).fetch_optional(connection).await
+    sqlx::query_scalar(sqlx::AssertSqlSafe(sql))
+        .persistent(false)
+        .bind(words)
+        .bind(schemas)
+        .fetch_optional(connection)
+        .await
 }
