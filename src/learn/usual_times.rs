@@ -113,7 +113,9 @@ mod tests {
 
     fn learnt(means: &[f64]) -> UsualTimes {
         let mut times = UsualTimes::default();
-        means.iter().for_each(|mean| times.learn(1, *mean));
+        for mean in means {
+            times.learn(1, *mean);
+        }
         times
     }
 
@@ -175,7 +177,9 @@ mod tests {
             means in proptest::collection::vec((any::<i64>(), 1e-4..1e6_f64), 0..50),
         ) {
             let mut times = UsualTimes::default();
-            means.iter().for_each(|(query_id, mean)| times.learn(*query_id, *mean));
+            for (query_id, mean) in &means {
+                times.learn(*query_id, *mean);
+            }
             prop_assert_eq!(UsualTimes::decode(&times.encode()), Some(times));
         }
 

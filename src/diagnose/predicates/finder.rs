@@ -437,7 +437,9 @@ fn names_of(factor: &TableFactor, found: &mut Vec<String>) {
         TableFactor::Table { name, .. } => found.extend(name.0.last().and_then(|part| part.as_ident()).map(folded)),
         TableFactor::NestedJoin { table_with_joins, .. } => {
             names_of(&table_with_joins.relation, found);
-            table_with_joins.joins.iter().for_each(|join| names_of(&join.relation, found));
+            for join in &table_with_joins.joins {
+                names_of(&join.relation, found);
+            }
         }
         _ => {}
     }

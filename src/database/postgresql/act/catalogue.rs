@@ -84,6 +84,7 @@ pub(super) async fn table(session: &mut Session, work: &Work<'_>) -> Result<Opti
 
 /// The relation that has the index's name, whatever it is.
 pub(super) async fn index(session: &mut Session, work: &Work<'_>) -> Result<Option<Index>, Stop> {
+    type Columns = (bool, bool, bool, Option<String>, Option<i32>);
     let statement = format!(
         "select coalesce(i.indisvalid, false), coalesce(i.indisready and i.indislive, false), coalesce({EXACT}, false), \
          obj_description(c.oid, 'pg_class'), \
@@ -93,7 +94,6 @@ pub(super) async fn index(session: &mut Session, work: &Work<'_>) -> Result<Opti
          left join pg_class t on t.oid = i.indrelid and t.relname = $4 and t.relnamespace = n.oid \
          where n.nspname = $1 and c.relname = $2"
     );
-    type Columns = (bool, bool, bool, Option<String>, Option<i32>);
     let row: Option<Columns> = sqlx::query_as(sqlx::AssertSqlSafe(statement))
         .bind(&work.index.schema)
         .bind(&work.index.name)
