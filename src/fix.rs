@@ -30,6 +30,9 @@ pub struct Arguments {
     /// The change or its way back.
     #[arg(long, value_enum)]
     pub purpose: PurposeArgument,
+    /// Number of this attempt. An index that has no owner yet is adopted only by a later one than the first.
+    #[arg(long, default_value_t = 1)]
+    pub attempt: u32,
     /// Address of the database.
     #[arg(long)]
     pub host: String,
@@ -72,6 +75,7 @@ pub async fn run(arguments: Arguments) -> u8 {
                     PurposeArgument::Undo => Purpose::Undo,
                 },
                 uid: &arguments.remediation,
+                attempt: arguments.attempt,
                 plan: &plan,
                 plan_hash: &arguments.plan_hash,
                 endpoint: &endpoint,
@@ -139,6 +143,7 @@ fn refused(message: String) -> FixReport {
     FixReport {
         outcome: Outcome::Refused,
         changed: false,
+        transient: false,
         message,
         index_valid: None,
         started_at: now.clone(),

@@ -2,7 +2,7 @@
 
 use super::CollectorHandle;
 use crate::database::DatabaseError;
-use crate::database::postgresql::look::{LookError, look};
+use crate::database::postgresql::look::look;
 use crate::diagnose::Looked;
 
 impl CollectorHandle {
@@ -14,18 +14,8 @@ impl CollectorHandle {
     pub async fn look(&self, onset: i64) -> Result<Looked, DatabaseError> {
         self.with_connection(move |connection, history| {
             let growth = history.growth(onset);
-            Box::pin(async move { look(connection, &growth).await.map_err(DatabaseError::from) })
+            Box::pin(async move { look(connection, &growth).await })
         })
         .await
-    }
-}
-
-impl From<LookError> for DatabaseError {
-    fn from(error: LookError) -> Self {
-        match error {
-            LookError::Permission(message) => Self::Permission(message),
-            LookError::Timeout(message) => Self::Timeout(message),
-            LookError::Other(message) => Self::Other(message),
-        }
     }
 }

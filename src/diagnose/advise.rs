@@ -129,6 +129,15 @@ fn judge(
             best = option;
         }
     }
+    if let Some(partial) = table.indexes.iter().find(|index| statement.generic && index.partial && leads(index, &best))
+    {
+        let index = printable(&partial.name, 63);
+        let list = best.list();
+        return Err(format!(
+            "{name}: index {index} on ({list}) exists for a part of the rows, and a plan without values cannot tell whether \
+             the statement asks for these"
+        ));
+    }
     best.accept(context.scan_cost()).map_err(|reason| format!("{name} ({}): {reason}", best.list()))?;
     let size_bytes = index_bytes(table, &best.columns);
     Ok(Verdict::Accepted(Box::new(Advice {
@@ -186,24 +195,27 @@ fn is_use_of(used: &TablePredicates, node: &ExplainNode) -> bool {
     used.table == node.relation && alias && used.schema.as_ref().is_none_or(|schema| *schema == node.schema)
 }
 
-/// The valid index that already serves a candidate: same columns first, those compared for equality in any order.
+/// The valid index that already serves a candidate.
 fn serving<'a>(table: &'a TableFacts, candidate: &Candidate) -> Option<&'a IndexFacts> {
-    table.indexes.iter().find(|index| {
-        if !index.valid || index.partial || index.columns.len() < candidate.columns.len() {
-            return false;
+    table.indexes.iter().find(|index| !index.partial && leads(index, candidate))
+}
+
+/// Whether a valid index begins with a candidate's columns, those compared for equality in any order.
+fn leads(index: &IndexFacts, candidate: &Candidate) -> bool {
+    if !index.valid || index.columns.len() < candidate.columns.len() {
+        return false;
+    }
+    let key = &index.columns[..candidate.columns.len()];
+    let (free, fixed) = candidate.columns.split_at(candidate.equal);
+    let same = |name: &String, column: &Option<String>| column.as_ref() == Some(name);
+    match index.method.as_str() {
+        "btree" => {
+            free.iter().all(|name| key[..candidate.equal].iter().any(|column| same(name, column)))
+                && fixed.iter().zip(&key[candidate.equal..]).all(|(name, column)| same(name, column))
         }
-        let key = &index.columns[..candidate.columns.len()];
-        let (free, fixed) = candidate.columns.split_at(candidate.equal);
-        let same = |name: &String, column: &Option<String>| column.as_ref() == Some(name);
-        match index.method.as_str() {
-            "btree" => {
-                free.iter().all(|name| key[..candidate.equal].iter().any(|column| same(name, column)))
-                    && fixed.iter().zip(&key[candidate.equal..]).all(|(name, column)| same(name, column))
-            }
-            "hash" => index.columns.len() == 1 && candidate.equal == 1 && same(&candidate.columns[0], &key[0]),
-            _ => false,
-        }
-    })
+        "hash" => index.columns.len() == 1 && candidate.equal == 1 && same(&candidate.columns[0], &key[0]),
+        _ => false,
+    }
 }
 
 /// One possible index with its estimates.
@@ -320,7 +332,10 @@ impl Context<'_> {
             }
         }
         for range in used.ranges.iter().filter(|range| self.usable(&range.column).is_some()) {
-            let selectivity = if range.lower && range.upper { CLOSED_RANGE } else { OPEN_RANGE };
+            // The planner's guess for two bounds makes every index look good. It counts only to choose between columns
+            // where it is known how many rows all conditions leave; otherwise the bounds may be far apart.
+            let known = self.overall(used).is_some();
+            let selectivity = if range.lower && range.upper && known { CLOSED_RANGE } else { OPEN_RANGE };
             tails.push(Tail::Range { name: &range.column, selectivity });
         }
         let sorted = used.sort.as_deref().filter(|name| self.usable(name).is_some());

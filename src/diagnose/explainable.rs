@@ -1,5 +1,6 @@
 //! A stored statement text turned into one that may be sent after `EXPLAIN`: exactly one statement that only reads.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::ops::ControlFlow;
 
@@ -14,6 +15,9 @@ use super::looked::StatementKind;
 
 /// Longest statement that is analysed, in bytes. Ours: longer texts are generated, and parsing them costs more than it tells.
 pub const LONGEST_STATEMENT: usize = 20_000;
+
+/// Longest name in bytes (`NAMEDATALEN` − 1).
+const LONGEST_NAME: usize = 63;
 
 /// A statement that may be explained.
 #[derive(Clone, Debug, PartialEq)]
@@ -76,6 +80,38 @@ pub fn explainable(text: &str) -> Result<Explainable, String> {
     let mut parsed = parse(&sql)?;
     let parameters = number_parameters(&mut parsed);
     Ok(Explainable { kind, sql: parsed.to_string(), parameters })
+}
+
+/// Every word of a statement that can name something, as the server folds it: what is not quoted in lower case.
+///
+/// # Errors
+/// What in the text keeps the words from being known, for people.
+pub fn words(sql: &str) -> Result<Vec<String>, String> {
+    let tokens =
+        Tokenizer::new(&PostgreSqlDialect {}, sql).tokenize().map_err(|_| "the statement cannot be read".to_owned())?;
+    let mut found = BTreeSet::new();
+    for (at, token) in tokens.iter().enumerate() {
+        let Token::Word(word) = token else { continue };
+        let bare = word.quote_style.is_none();
+        let next = tokens[at + 1..].iter().find(|token| !matches!(token, Token::Whitespace(_)));
+        if bare && word.value.eq_ignore_ascii_case("operator") && next == Some(&Token::LParen) {
+            return Err("an operator that is named with its schema".into());
+        }
+        // Unicode escapes would spell a name in another way.
+        if bare && word.value.eq_ignore_ascii_case("u") && tokens.get(at + 1) == Some(&Token::Ampersand) {
+            return Err("a name with Unicode escapes".into());
+        }
+        if word.value.len() > LONGEST_NAME {
+            return Err("a name that the server would cut".into());
+        }
+        if bare {
+            // Beyond ASCII, folding depends on the server's encoding: both spellings count.
+            found.extend([word.value.to_ascii_lowercase(), word.value.to_lowercase()]);
+        } else {
+            found.insert(word.value.clone());
+        }
+    }
+    Ok(found.into_iter().collect())
 }
 
 fn as_select(query: &mut Query) -> Result<(StatementKind, String), String> {
@@ -231,6 +267,26 @@ mod tests {
             assert!(explainable(text).is_err(), "{text}");
         }
         assert!(explainable(&format!("select {}", "1+".repeat(LONGEST_STATEMENT))).is_err());
+    }
+
+    #[test]
+    fn words_are_found_in_every_notation_and_what_hides_them_is_refused() {
+        let text = r#"SELECT t.Evil, "Quo""ted".x FROM a.t AS t WHERE (t).f = Äb($1) AND c = 'string'"#;
+        let found = words(text).expect("words");
+        for word in ["evil", "Quo\"ted", "a", "t", "f", "äb", "Äb"] {
+            assert!(found.iter().any(|known| known == word), "{word}: {found:?}");
+        }
+        assert!(!found.iter().any(|word| word == "string"));
+        for text in
+            ["select 1 operator (evil.+) 2", r#"select U&"\0065vil"(1)"#, &format!("select {}(1)", "f".repeat(64))]
+        {
+            let found = words(text);
+            assert!(
+                found.is_err() || !explainable(text).is_ok_and(|found| found.sql.contains("U&")),
+                "{text}: {found:?}"
+            );
+        }
+        assert!(words("select 1 operator (evil.+) 2").is_err());
     }
 
     #[test]

@@ -77,6 +77,8 @@ pub struct TableFacts {
     pub is_partition: bool,
     /// Owner role.
     pub owner: String,
+    /// Locks on it that are waited for, or that keep writers or a build out (`ShareRowExclusiveLock` and stronger).
+    pub strong_locks: i64,
     /// Whether column statistics can be seen; they are hidden without SELECT on the table.
     pub statistics_visible: bool,
     /// Columns.
@@ -100,6 +102,10 @@ pub struct ColumnFacts {
     pub average_width: Option<f64>,
     /// Share of the most common value, 0 to 1.
     pub most_common_frequency: Option<f64>,
+    /// Most bytes that a value of the type can have; absent: the type has no such bound.
+    pub longest_bytes: Option<i64>,
+    /// Bytes of the longest value that the statistics show; absent where the type has none that can be measured.
+    pub longest_sampled: Option<i64>,
     /// Whether the type has a default btree operator class.
     pub orderable: bool,
 }
@@ -141,8 +147,14 @@ pub struct LoadFacts {
     pub sessions: i64,
     /// `max_connections` less what is reserved.
     pub connection_limit: i64,
-    /// Processor cores; absent: not known.
-    pub cores: Option<f64>,
+    /// Sessions of this database that run a statement now.
+    pub active_here: i64,
+    /// Those of them that wait for a lock of another session.
+    pub waiting_for_locks: i64,
+    /// Size of the tables and indexes of this database in bytes, by `relpages`.
+    pub database_bytes: i64,
+    /// Replication slots that keep WAL while nobody reads from them.
+    pub idle_slots: i64,
     /// Age of the oldest open transaction of another session in this database, in seconds; absent: none.
     pub oldest_transaction_seconds: Option<f64>,
     /// Its process id; 0 for a prepared transaction.

@@ -19,6 +19,8 @@ use crate::api::{Evidence, RootCause, RootCauseKind, StatementEvidence};
 pub use facts::Facts;
 pub use looked::{Looked, LookedStatement, StatementGrowth};
 
+use looked::LoadFacts;
+
 use advise::{Advice, Verdict, advise, plan_node};
 use growth::{Ranked, further_ms, rank};
 use text::{printable, redact};
@@ -33,6 +35,8 @@ const SINGLE_CAUSE: f64 = 0.5;
 const SLOWER: f64 = 1.5;
 /// A statement runs more often from this ratio of rates on.
 const OFTENER: f64 = 1.5;
+/// Sessions that wait for locks from which they, when they are most, are the cause rather than a missing index.
+const FEWEST_WAITING: i64 = 2;
 /// Name of the evidence that says what could not be seen, and which right would show it.
 pub const NOT_VISIBLE: &str = "not visible";
 /// Most pieces of evidence (limit of the kind).
@@ -56,15 +60,28 @@ pub struct Diagnosis {
 /// | the first statement is ≥ 1.5 × slower, or ran for the first time | `SlowerStatement` |
 /// | anything else | `Unknown` |
 ///
+/// No index is advised while most active sessions of the database wait for locks of others: time that passes in a queue
+/// says nothing about a scan.
+///
 /// No literal of a statement is in the result: texts and conditions are reduced to their form.
 pub fn diagnose(looked: &Looked) -> Diagnosis {
     let ranked = rank(&looked.statements);
     let mut notes = Notes::default();
     let mut advice: Option<(Ranked<'_>, Advice)> = None;
     let mut statements = Vec::new();
+    let piled_up =
+        looked.load.waiting_for_locks >= FEWEST_WAITING && 2 * looked.load.waiting_for_locks > looked.load.active_here;
+    if piled_up {
+        let LoadFacts { waiting_for_locks, active_here, .. } = looked.load;
+        let reason = format!(
+            "{waiting_for_locks} of {active_here} active sessions wait for locks of others: an index does not help them"
+        );
+        notes.add("locks", &reason);
+        notes.refusals.push(reason);
+    }
     for (position, one) in ranked.iter().enumerate().take(STATEMENTS) {
         let found = examine(one, looked, &mut notes);
-        if advice.is_none() && one.share >= WORTH_FIXING && has_changed(&one.statement.growth) {
+        if advice.is_none() && !piled_up && one.share >= WORTH_FIXING && has_changed(&one.statement.growth) {
             advice = found.map(|found| (*one, found));
         }
         if one.grown_ms > 0.0 || position == 0 {

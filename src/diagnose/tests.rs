@@ -10,6 +10,8 @@ fn column(name: &str, n_distinct: f64) -> ColumnFacts {
         null_fraction: Some(0.0),
         average_width: Some(4.0),
         most_common_frequency: None,
+        longest_bytes: Some(4),
+        longest_sampled: None,
         orderable: true,
     }
 }
@@ -114,7 +116,17 @@ fn a_missing_index_is_the_cause_with_its_figures() {
 #[test]
 fn an_index_that_would_not_help_is_refused_with_the_reason() {
     type Change = fn(&mut Looked);
-    let cases: [(&str, Change); 12] = [
+    let cases: [(&str, Change); 15] = [
+        ("for a part of the rows", |seen| {
+            seen.tables[0].indexes.push(IndexFacts { partial: true, ..index("part", &["customer_id"]) });
+        }),
+        // Nothing tells how far the bounds are apart: the rows are folded.
+        ("33 % of the rows", |seen| {
+            seen.statements = vec![statement("select sum(total) from orders where created between $1 and $2", 1.0)];
+        }),
+        ("3 of 4 active sessions wait for locks", |seen| {
+            (seen.load.active_here, seen.load.waiting_for_locks) = (4, 3);
+        }),
         ("below 500", |seen| seen.tables[0].rows = 400.0),
         ("at most 10", |seen| seen.tables[0].indexes = vec![index("i", &["created"]); 10]),
         ("partition", |seen| seen.tables[0].is_partitioned = true),
@@ -147,7 +159,6 @@ fn an_index_that_would_not_help_is_refused_with_the_reason() {
 fn an_index_that_cannot_serve_does_not_count_as_existing() {
     for other in [
         IndexFacts { valid: false, ..index("dbmedic_orders_1", &["customer_id"]) },
-        IndexFacts { partial: true, ..index("part", &["customer_id"]) },
         IndexFacts { method: "brin".into(), ..index("ranges", &["customer_id"]) },
         IndexFacts { columns: vec![None], ..index("expression", &["customer_id"]) },
         index("second", &["status", "customer_id"]),
@@ -179,11 +190,24 @@ fn a_second_column_has_to_be_worth_it() {
 #[test]
 fn every_part_of_the_rule_for_safe_can_fail() {
     type Change = fn(&mut Looked);
-    let cases: [(&str, Change); 10] = [
+    let cases: [(&str, Change); 17] = [
+        ("width", |seen| seen.tables[0].columns[1].longest_bytes = None),
+        ("width", |seen| unbounded(seen, 65.0, 100)),
+        ("width", |seen| unbounded(seen, 20.0, 501)),
+        ("width", |seen| {
+            unbounded(seen, 20.0, 40);
+            seen.tables[0].columns[1].longest_sampled = None;
+        }),
+        ("locks", |seen| seen.tables[0].strong_locks = 1),
+        ("replica", |seen| seen.load.idle_slots = 1),
+        ("disk", |seen| {
+            seen.tables[0].rows = 5e6;
+            seen.load.database_bytes = 300 << 20;
+        }),
+        ("load", |seen| seen.load.active_sessions = 78),
         ("size", |seen| seen.tables[0].bytes = 11 << 30),
         ("role", |seen| seen.load.in_recovery = true),
         ("connections", |seen| seen.load.sessions = 95),
-        ("load", |seen| (seen.load.cores, seen.load.active_sessions) = (Some(2.0), 40)),
         ("transactions", |seen| seen.load.oldest_transaction_seconds = Some(31.0)),
         ("disk", |seen| seen.load.free_disk_bytes = Some(1 << 20)),
         ("disk", |seen| {
@@ -209,6 +233,26 @@ fn every_part_of_the_rule_for_safe_can_fail() {
             .collect();
         assert_eq!(failed, [format!("safe: {name}")], "{:?}", found.root_cause.evidence);
     }
+}
+
+/// The column of the advised index as one of text.
+fn unbounded(seen: &mut Looked, average: f64, longest: i64) {
+    let column = &mut seen.tables[0].columns[1];
+    column.type_name = "text".into();
+    (column.average_width, column.longest_bytes, column.longest_sampled) = (Some(average), None, Some(longest));
+}
+
+#[test]
+fn short_text_is_indexed_and_what_could_go_wrong_is_said() {
+    let found = changed(|seen| unbounded(seen, 18.0, 60));
+    assert!(found.facts.is_true("safe"), "{found:?}");
+    let said = found.root_cause.evidence.iter().find(|one| one.name == "safe: width").expect("a check");
+    assert!(said.value.contains("longest sampled: 60 bytes") && said.value.contains("would fail"), "{said:?}");
+    let wide = changed(|seen| {
+        unbounded(seen, 18.0, 60);
+        seen.tables[0].columns[1].longest_bytes = Some(4_004);
+    });
+    assert!(wide.facts.is_true("safe"), "varchar(1000) counts by what is in it");
 }
 
 #[test]

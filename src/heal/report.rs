@@ -27,6 +27,9 @@ pub struct FixReport {
     pub outcome: Outcome,
     /// Whether this run may have changed anything in the database.
     pub changed: bool,
+    /// Whether a refusal passes by itself, so that the same work may be tried later.
+    #[serde(default)]
+    pub transient: bool,
     /// For people; control characters removed.
     pub message: String,
     /// `indisvalid` at the end, when there is an index.

@@ -2,6 +2,7 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test may end where it stands")]
 
 mod server;
+mod trust;
 
 use dbmedic::api::RootCauseKind;
 use dbmedic::database::postgresql::look::look;

@@ -11,6 +11,7 @@ use crate::api::conditions::{self, Said, reasons, types};
 use crate::api::{Baseline, BaselineStatus, DatabaseStatus, MetricStatus, Seasonality, Tls, Unavailable};
 use crate::database::DatabaseError;
 use crate::database::postgresql::Endpoint;
+use crate::database::postgresql::quote::shown;
 use crate::engine::{Connection, Learning, TargetSettings, TargetView};
 use crate::history::Health;
 use crate::measure::{Role, TargetKey};
@@ -187,9 +188,33 @@ fn explain(baseline: &Baseline, observed: &Observed, pod: &str, error: &Database
             );
             (reasons::TLS_MISMATCH, message)
         }
+        DatabaseError::NoDatabase(_) => {
+            let message = format!(
+                "connection.database: found {:?}, which pod {pod} does not have ({error}); allowed is a database of this server",
+                connection.database
+            );
+            (reasons::INVALID_FIELD, message)
+        }
+        DatabaseError::ConnectDenied(_) => {
+            let grant = grant_connect(&connection.database, &observed.credentials);
+            let message = format!(
+                "connection.secretRef.name: found Secret {:?} with a role that pod {pod} does not let connect to database \
+                 {:?} ({error}); allowed after: {grant}",
+                connection.secret_ref.name, connection.database
+            );
+            (reasons::AUTHENTICATION_FAILED, message)
+        }
         DatabaseError::Exhausted(_) => (reasons::CONNECTIONS_EXHAUSTED, format!("pods: pod {pod}: {error}")),
         _ => (reasons::UNREACHABLE, format!("pods: pod {pod}: {error}")),
     }
+}
+
+fn grant_connect(database: &str, credentials: &Credentials) -> String {
+    let role = match credentials {
+        Credentials::Found { username, .. } => shown(username),
+        Credentials::Wrong(_) => "the role".to_owned(),
+    };
+    format!("GRANT CONNECT ON DATABASE {} TO {role}", shown(database))
 }
 
 fn reachable(observed: &Observed) -> Said {
@@ -334,4 +359,15 @@ pub fn short(value: f64) -> f64 {
         return 0.0;
     }
     format!("{value:.*}", usize::try_from(digits).unwrap_or(0)).parse().unwrap_or(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_grant_that_is_missing_to_connect_is_quoted() {
+        let credentials = Credentials::Wrong(String::new());
+        assert_eq!(grant_connect("a\"b", &credentials), "GRANT CONNECT ON DATABASE \"a\"\"b\" TO the role");
+    }
 }

@@ -75,7 +75,7 @@ pub fn build(
             ttl_seconds_after_finished: Some(KEEP_SECONDS),
             template: PodTemplateSpec {
                 metadata: Some(ObjectMeta { labels: Some(labels), ..ObjectMeta::default() }),
-                spec: Some(pod(remediation, &uid, purpose, destination, secret, image)),
+                spec: Some(pod(remediation, &uid, purpose, attempt, destination, secret, image)),
             },
             ..JobSpec::default()
         }),
@@ -87,6 +87,7 @@ fn pod(
     remediation: &Remediation,
     uid: &str,
     purpose: Purpose,
+    attempt: u32,
     destination: &Destination,
     secret: &str,
     image: &str,
@@ -99,6 +100,8 @@ fn pod(
         &remediation.spec.plan_hash,
         "--purpose",
         purpose.as_str(),
+        "--attempt",
+        &attempt.to_string(),
         "--host",
         &destination.host,
         "--port",

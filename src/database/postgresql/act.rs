@@ -9,6 +9,7 @@ mod catalogue;
 mod prechecks;
 mod session;
 mod undo;
+mod watch;
 #[cfg(test)]
 mod fixture;
 #[cfg(test)]
@@ -22,9 +23,13 @@ use tokio::time::Instant;
 
 use crate::actions::add_index;
 use crate::api::{AddIndex, Plan};
+use crate::diagnose::text::printable;
 use crate::heal::machine::Purpose;
 use crate::heal::plan;
 use crate::heal::report::{FixReport, Outcome};
+
+/// Longest message, in characters.
+const MESSAGE: usize = 1024;
 
 /// What is to be done.
 #[derive(Clone, Copy, Debug)]
@@ -33,6 +38,8 @@ pub struct Order<'a> {
     pub purpose: Purpose,
     /// UID of the Remediation.
     pub uid: &'a str,
+    /// Number of this attempt, from 1: what the first one finds, no earlier one can have made.
+    pub attempt: u32,
     /// The plan.
     pub plan: &'a Plan,
     /// The hash that was let through.
@@ -51,8 +58,13 @@ pub struct Limits {
     pub old_transaction: Duration,
     /// How long a precheck waits for its condition, and the way back for a predecessor's end.
     pub patience: Duration,
-    /// `lock_timeout` of concurrent builds and drops, which delay nobody. Everything else has 900 ms.
+    /// `lock_timeout` of concurrent builds and drops: what waits for them is watched. Everything else has 900 ms.
     pub concurrent_lock: Duration,
+    /// How long somebody may be seen waiting for a concurrent build or drop before that is cancelled. With the time
+    /// between two looks of the watch before and after, nobody waits longer than a second.
+    pub blocking: Duration,
+    /// Time between two looks of the watch.
+    pub watch: Duration,
     /// Time between two looks.
     pub poll: Duration,
 }
@@ -63,6 +75,8 @@ impl Default for Limits {
             old_transaction: Duration::from_secs(30),
             patience: Duration::from_secs(60),
             concurrent_lock: Duration::from_secs(30),
+            blocking: Duration::from_millis(400),
+            watch: Duration::from_millis(250),
             poll: Duration::from_millis(200),
         }
     }
@@ -78,6 +92,8 @@ pub struct Interrupted(pub String);
 enum Stop {
     /// Not begun.
     Refused(String),
+    /// Not begun, for a reason that passes.
+    Deferred(String),
     /// Begun, or not possible now.
     Failed(String),
     /// Not known.
@@ -109,7 +125,8 @@ pub async fn run(order: &Order<'_>) -> Result<FixReport, Interrupted> {
     let report = |outcome, changed, message: String, index_valid| FixReport {
         outcome,
         changed,
-        message: printable(&message),
+        transient: false,
+        message: printable(&message, MESSAGE),
         index_valid,
         started_at: started_at.clone(),
         finished_at: timestamp(),
@@ -127,8 +144,13 @@ pub async fn run(order: &Order<'_>) -> Result<FixReport, Interrupted> {
     match result {
         Ok(done) => Ok(report(done.outcome, work.changed, done.message, done.index_valid)),
         Err(Stop::Refused(message)) if !work.changed => Ok(report(Outcome::Refused, false, message, None)),
-        Err(Stop::Refused(message) | Stop::Failed(message)) => Ok(report(Outcome::Failed, work.changed, message, None)),
-        Err(Stop::Interrupted(message)) => Err(Interrupted(printable(&message))),
+        Err(Stop::Deferred(message)) if !work.changed => {
+            Ok(FixReport { transient: true, ..report(Outcome::Refused, false, message, None) })
+        }
+        Err(Stop::Refused(message) | Stop::Deferred(message) | Stop::Failed(message)) => {
+            Ok(report(Outcome::Failed, work.changed, message, None))
+        }
+        Err(Stop::Interrupted(message)) => Err(Interrupted(printable(&message, MESSAGE))),
     }
 }
 
@@ -160,9 +182,4 @@ fn validate<'a>(order: &Order<'a>) -> Result<&'a AddIndex, String> {
 
 fn timestamp() -> String {
     format!("{:.3}", jiff::Timestamp::now())
-}
-
-/// One line of bounded length: what a server says may hold anything.
-fn printable(text: &str) -> String {
-    text.chars().map(|character| if character.is_control() { ' ' } else { character }).take(1024).collect()
 }

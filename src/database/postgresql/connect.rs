@@ -72,7 +72,11 @@ pub async fn connect(endpoint: &Endpoint) -> Result<PgConnection, DatabaseError>
     let options = options(endpoint)?.options(SETTINGS);
     match tokio::time::timeout(CONNECT_LIMIT, PgConnection::connect_with(&options)).await {
         Ok(Ok(connection)) => Ok(connection),
-        Ok(Err(error)) => Err(error.into()),
+        Ok(Err(error)) => Err(match error.into() {
+            // Connecting asks for no other right.
+            DatabaseError::Permission(message) => DatabaseError::ConnectDenied(message),
+            error => error,
+        }),
         Err(_) => Err(DatabaseError::Unreachable(format!("no connection within {} s", CONNECT_LIMIT.as_secs()))),
     }
 }
@@ -115,6 +119,7 @@ pub fn options(endpoint: &Endpoint) -> Result<PgConnectOptions, DatabaseError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::database::postgresql::fixture::TestServer;
 
     fn endpoint() -> Endpoint {
         Endpoint {
@@ -138,6 +143,17 @@ mod tests {
     #[test]
     fn the_password_is_never_printed() {
         assert!(!format!("{:?}", endpoint()).contains("secret"));
+    }
+
+    #[tokio::test]
+    async fn a_database_that_is_missing_or_forbidden_is_told_from_a_server_that_is_away() {
+        let server = TestServer::start().await;
+        server.sql("create database closed").await;
+        server.sql("revoke connect on database closed from public").await;
+        for (database, class) in [("nowhere", "NoDatabase"), ("closed", "ConnectDenied")] {
+            let refused = connect(&server.endpoint("monitor", database)).await;
+            assert_eq!(refused.map_err(|error| error.class()).err(), Some(class), "{database}");
+        }
     }
 
     #[tokio::test]

@@ -2,6 +2,8 @@
 
 use sqlx::postgres::PgDatabaseError;
 
+use crate::diagnose::text;
+
 /// Longest message that is kept, in characters.
 const MESSAGE_LIMIT: usize = 300;
 
@@ -20,6 +22,12 @@ pub enum DatabaseError {
     /// No connection slot is left (53300).
     #[error("the server has no connection slot left: {0}")]
     Exhausted(String),
+    /// The server has no database of this name (3D000).
+    #[error("the server has no such database: {0}")]
+    NoDatabase(String),
+    /// The role may not connect to the database (42501, while connecting).
+    #[error("the role may not connect to the database: {0}")]
+    ConnectDenied(String),
     /// The role may not do this (42501).
     #[error("the role lacks a right: {0}")]
     Permission(String),
@@ -39,6 +47,8 @@ impl DatabaseError {
             Self::Unreachable(_) => "Unreachable",
             Self::Tls(_) => "Tls",
             Self::Exhausted(_) => "Exhausted",
+            Self::NoDatabase(_) => "NoDatabase",
+            Self::ConnectDenied(_) => "ConnectDenied",
             Self::Permission(_) => "Permission",
             Self::Timeout(_) => "Timeout",
             Self::Other(_) => "Other",
@@ -57,6 +67,8 @@ impl DatabaseError {
             | Self::Unreachable(message)
             | Self::Tls(message)
             | Self::Exhausted(message)
+            | Self::NoDatabase(message)
+            | Self::ConnectDenied(message)
             | Self::Permission(message)
             | Self::Timeout(message)
             | Self::Other(message) => message,
@@ -95,6 +107,7 @@ fn classify(code: &str, message: &str) -> DatabaseError {
         "28000" if message.contains("no encryption") || message.contains("SSL off") => DatabaseError::Tls(text),
         "28P01" | "28000" => DatabaseError::Authentication(text),
         "53300" => DatabaseError::Exhausted(text),
+        "3D000" => DatabaseError::NoDatabase(text),
         "42501" => DatabaseError::Permission(text),
         "57014" | "55P03" => DatabaseError::Timeout(text),
         "57P01" | "57P02" | "57P03" | "57P05" | "25P03" => DatabaseError::Unreachable(text),
@@ -103,14 +116,9 @@ fn classify(code: &str, message: &str) -> DatabaseError {
     }
 }
 
-/// A server's text without control characters and of bounded length.
+/// A server's text, fit for people and of bounded length.
 pub fn printable(text: &str) -> String {
-    let spaced = text.chars().map(|character| if character.is_control() { ' ' } else { character });
-    let mut kept: String = spaced.clone().take(MESSAGE_LIMIT).collect();
-    if spaced.count() > MESSAGE_LIMIT {
-        kept.push('…');
-    }
-    kept
+    text::printable(text, MESSAGE_LIMIT)
 }
 
 #[cfg(test)]
@@ -131,7 +139,8 @@ mod tests {
             ("57P03", "the database system is starting up", "Unreachable"),
             ("57P01", "terminating connection due to administrator command", "Unreachable"),
             ("08006", "connection failure", "Unreachable"),
-            ("3D000", "database \"x\" does not exist", "Other"),
+            ("3D000", "database \"x\" does not exist", "NoDatabase"),
+            ("42501", "permission denied for database \"x\"", "Permission"),
         ] {
             assert_eq!(classify(code, message).class(), class, "{code} {message}");
         }
@@ -139,7 +148,8 @@ mod tests {
 
     #[test]
     fn control_characters_of_a_server_do_not_get_through() {
-        assert_eq!(printable("a\n\u{1b}[31mb\u{7}"), "a  [31mb ");
-        assert_eq!(printable(&"é".repeat(500)).chars().count(), MESSAGE_LIMIT + 1);
+        assert_eq!(printable("a\n\u{1b}[31mb\u{7}"), "a [31mb");
+        assert_eq!(printable("a\u{202e}b"), "a b", "what changes the direction makes a text look like another");
+        assert_eq!(printable(&"é".repeat(500)).chars().count(), MESSAGE_LIMIT);
     }
 }

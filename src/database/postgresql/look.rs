@@ -1,11 +1,13 @@
 //! Looks at a database when an incident is open: texts, plans, tables and load, over the read-only connection.
 //!
-//! Nothing is executed that came from the database: a stored text is only ever sent after `EXPLAIN` or inside `PREPARE`,
-//! over the extended protocol (which refuses more than one statement), in a read-only transaction that is rolled back.
+//! Nothing is executed that came from the database: a stored text is only ever sent inside `PREPARE`, over the extended
+//! protocol (which refuses more than one statement), in a read-only transaction that is rolled back, and only when
+//! planning it runs nobody's code but the server's (`look/trust.rs`).
 
 mod catalogue;
 mod load;
 mod plans;
+mod trust;
 
 use std::collections::BTreeSet;
 
@@ -18,39 +20,16 @@ use crate::diagnose::looked::{Looked, LookedStatement, StatementGrowth, Statemen
 use crate::diagnose::predicates::predicates;
 use crate::diagnose::text::printable;
 
+use super::error::DatabaseError;
 use plans::Stored;
 
 /// Statements that are explained: those that became slowest.
 const SLOWER: usize = 6;
 /// And those that run more often.
 const OFTENER: usize = 2;
-/// Limits of every statement that is sent here.
-const LIMITS: &str = "select set_config('statement_timeout', '2s', true), set_config('lock_timeout', '200ms', true)";
-
-/// Why a database could not be looked at.
-#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-pub enum LookError {
-    /// A right is missing (class 42501).
-    #[error("permission: {0}")]
-    Permission(String),
-    /// A statement or a lock took too long.
-    #[error("timeout: {0}")]
-    Timeout(String),
-    /// Anything else; the connection may be broken.
-    #[error("{0}")]
-    Other(String),
-}
-
-impl From<sqlx::Error> for LookError {
-    fn from(error: sqlx::Error) -> Self {
-        let message = printable(&error.to_string(), 300);
-        match state(&error).as_deref() {
-            Some("42501") => Self::Permission(message),
-            Some("57014" | "55P03") => Self::Timeout(message),
-            _ => Self::Other(message),
-        }
-    }
-}
+/// Limits of every statement that is sent here; names and operators in it are the server's own.
+const LIMITS: &str = "select pg_catalog.set_config('statement_timeout', '2s', true), \
+    pg_catalog.set_config('lock_timeout', '200ms', true), pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true)";
 
 /// SQLSTATE of an error that the server reported.
 fn state(error: &sqlx::Error) -> Option<String> {
@@ -69,8 +48,8 @@ async fn transaction(connection: &mut PgConnection) -> Result<Transaction<'_, Po
 /// What cannot be seen for want of a right or an extension is listed in [`Looked::unavailable`]; it is no error.
 ///
 /// # Errors
-/// [`LookError`] when the connection fails or a catalogue query does not end in 2 s.
-pub async fn look(connection: &mut PgConnection, growth: &[StatementGrowth]) -> Result<Looked, LookError> {
+/// [`DatabaseError`] when the connection fails or a catalogue query does not end in 2 s.
+pub async fn look(connection: &mut PgConnection, growth: &[StatementGrowth]) -> Result<Looked, DatabaseError> {
     let mut looked = Looked { load: load::load(connection).await?, ..Looked::default() };
     let chosen = chosen(growth);
     let ids: Vec<i64> = chosen.iter().map(|growth| growth.query_id).collect();
@@ -133,7 +112,7 @@ async fn statement(
     stored: &Stored,
     tables: &mut BTreeSet<(String, String)>,
     unavailable: &mut Vec<String>,
-) -> Result<LookedStatement, LookError> {
+) -> Result<LookedStatement, DatabaseError> {
     let mut looked = LookedStatement {
         growth: *growth,
         text: stored.text.clone(),

@@ -138,6 +138,8 @@ impl Finder<'_> {
 
     fn joined(&mut self, from: &[TableWithJoins]) {
         for table in from {
+            let mut left = Vec::new();
+            names_of(&table.relation, &mut left);
             let nested = match &table.relation {
                 TableFactor::NestedJoin { table_with_joins, .. } => Some(table_with_joins.as_ref()),
                 _ => None,
@@ -145,7 +147,17 @@ impl Finder<'_> {
             if let Some(nested) = nested {
                 self.joined(std::slice::from_ref(nested));
             }
-            for Join { join_operator, .. } in &table.joins {
+            for Join { join_operator, relation, .. } in &table.joins {
+                let mut right = Vec::new();
+                names_of(relation, &mut right);
+                // An outer join keeps every row of one side, whatever its condition says of it: no index on that side
+                // spares reading it.
+                let kept = match join_operator {
+                    JoinOperator::Left(_) | JoinOperator::LeftOuter(_) => self.uses(&left),
+                    JoinOperator::Right(_) | JoinOperator::RightOuter(_) => self.uses(&right),
+                    _ => Vec::new(),
+                };
+                left.append(&mut right);
                 let (JoinOperator::Join(constraint)
                 | JoinOperator::Inner(constraint)
                 | JoinOperator::Left(constraint)
@@ -160,8 +172,18 @@ impl Finder<'_> {
                     JoinConstraint::Using(columns) => self.joined_using(columns),
                     _ => {}
                 }
+                for (index, before) in kept {
+                    self.tables[index] = before;
+                }
             }
         }
+    }
+
+    /// The uses of these names in the current scope, as they are now.
+    fn uses(&self, names: &[String]) -> Vec<(usize, TablePredicates)> {
+        let tables = self.scopes.last().map(|scope| scope.tables.as_slice()).unwrap_or_default();
+        let named = tables.iter().filter(|index| names.contains(&self.tables[**index].alias));
+        named.map(|index| (*index, self.tables[*index].clone())).collect()
     }
 
     fn joined_using(&mut self, columns: &[ObjectName]) {
@@ -405,6 +427,21 @@ impl Finder<'_> {
             }
         }
         None
+    }
+}
+
+/// The names by which the tables of a part of a FROM go.
+fn names_of(factor: &TableFactor, found: &mut Vec<String>) {
+    match factor {
+        TableFactor::Table { alias: Some(alias), .. } => found.push(folded(&alias.name)),
+        TableFactor::Table { name, .. } => found.extend(name.0.last().and_then(|part| part.as_ident()).map(folded)),
+        TableFactor::NestedJoin { table_with_joins, .. } => {
+            names_of(&table_with_joins.relation, found);
+            for join in &table_with_joins.joins {
+                names_of(&join.relation, found);
+            }
+        }
+        _ => {}
     }
 }
 

@@ -75,6 +75,18 @@ fn columns_have_the_roles_that_the_statement_gives_them() {
             "select * from orders where customer_id in (select id from customers where email = $1)",
             "orders: = j=customer_id r= s= o=0 | customers: =email*1 j= r= s= o=0",
         ),
+        (
+            "select * from customers c left join orders o on o.customer_id = c.id and c.region_id = $1 and o.status = $2",
+            "c: = j= r= s= o=0 | o: =status*1 j=customer_id r= s= o=0",
+        ),
+        (
+            "select * from orders o right outer join customers c on o.customer_id = c.id where c.email = $1",
+            "o: = j=customer_id r= s= o=0 | c: =email*1 j= r= s= o=0",
+        ),
+        (
+            "select * from orders left join customers using (id) join regions r on r.id = region_id",
+            "orders: = j= r= s= o=0 | customers: = j=id,region_id r= s= o=0 | r: = j=id r= s= o=0",
+        ),
         ("select * from orders where id <> $1 and status is null", "orders: = j= r= s= o=2"),
         ("select * from \"Orders\" where \"Customer Id\" = $1", "Orders: =Customer Id*1 j= r= s= o=0"),
         ("select * from ORDERS where CUSTOMER_ID = $1", "orders: =customer_id*1 j= r= s= o=0"),

@@ -163,6 +163,7 @@ pub(super) fn report(outcome: Outcome, changed: bool) -> FixReport {
     FixReport {
         outcome,
         changed,
+        transient: false,
         message: "said".into(),
         index_valid: None,
         started_at: String::new(),

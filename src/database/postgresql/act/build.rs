@@ -6,7 +6,8 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::catalogue::{self, Index, Owner, comment_of};
 use super::prechecks;
-use super::session::{Session, code, describe, is_server_error, stopped};
+use super::session::{Session, application_name, code, describe, is_server_error, stopped};
+use super::watch::{Waiters, Watch};
 use super::{Done, Stop, Work};
 use crate::database::postgresql::quote::quote_identifier;
 use crate::heal::report::Outcome;
@@ -30,12 +31,17 @@ async fn change(work: &mut Work<'_>, session: &mut Session) -> Result<Done, Stop
     session.check_identity(&work.order.plan.target, work.order.purpose).await?;
     let mut builds = 0;
     let mut cut = None;
+    let mut waiters = Waiters::default();
     loop {
         let table = prechecks::check_table(session, work).await?;
         match catalogue::index(session, work).await? {
-            Some(index) => match settle(work, session, &index).await? {
+            Some(index) => match settle(work, session, &index, builds).await? {
                 Settled::Valid => return finish(work, session, builds).await,
-                Settled::Wait => sleep(work.order.limits.poll).await,
+                Settled::Wait(builder) => {
+                    let limits = work.order.limits;
+                    waiters.look(&mut session.connection, builder, limits).await.map_err(stopped)?;
+                    sleep(limits.poll).await;
+                }
                 Settled::Invalid => drop_invalid(work, session).await?,
             },
             None if builds == TRIES => {
@@ -56,9 +62,21 @@ async fn change(work: &mut Work<'_>, session: &mut Session) -> Result<Done, Stop
 
 /// Waits for a predecessor whose session still holds the claim: its build is ours.
 async fn await_claim(work: &Work<'_>, session: &mut Session) -> Result<(), Stop> {
+    let mut waiters = Waiters::default();
     while !session.claim(work.order.uid).await? {
         if Instant::now() >= work.deadline {
             return Err(Stop::Interrupted("a predecessor still holds the claim of this Remediation".into()));
+        }
+        let builder: Option<i32> = sqlx::query_scalar(
+            "select pid from pg_stat_activity where application_name = $1 and pid <> pg_backend_pid() \
+             and usename = session_user and state = 'active' limit 1",
+        )
+        .bind(application_name(work.order.uid))
+        .fetch_optional(&mut session.connection)
+        .await
+        .map_err(stopped)?;
+        if let Some(builder) = builder {
+            waiters.look(&mut session.connection, builder, work.order.limits).await.map_err(stopped)?;
         }
         sleep(work.order.limits.poll).await;
     }
@@ -68,17 +86,22 @@ async fn await_claim(work: &Work<'_>, session: &mut Session) -> Result<(), Stop>
 enum Settled {
     Valid,
     Invalid,
-    Wait,
+    /// This session still builds it.
+    Wait(i32),
 }
 
-/// What an existing relation of the index's name means.
-async fn settle(work: &Work<'_>, session: &mut Session, index: &Index) -> Result<Settled, Stop> {
+/// What an existing relation of the index's name means. One without a key is ours only if this attempt or an earlier one
+/// can have begun it: the first one that finds it before its own build found a person's.
+async fn settle(work: &Work<'_>, session: &mut Session, index: &Index, builds: u32) -> Result<Settled, Stop> {
     let name = &work.index.name;
     match index.owner(work.order.uid) {
         Owner::Foreign => {
             return Err(Stop::Refused(format!("{name:?} exists, with another definition, and is not ours")));
         }
         Owner::Other => return Err(Stop::Refused(format!("{name:?} belongs to another Remediation"))),
+        Owner::Unsigned if builds == 0 && work.order.attempt <= 1 => {
+            return Err(Stop::Refused(format!("{name:?} exists already, and is not ours")));
+        }
         Owner::Ours | Owner::Unsigned => {}
     }
     if index.valid && index.ready {
@@ -94,7 +117,7 @@ async fn settle(work: &Work<'_>, session: &mut Session, index: &Index) -> Result
         Some(pid) if Instant::now() >= work.deadline => {
             Err(Stop::Interrupted(format!("session {pid} still builds the index")))
         }
-        Some(_) => Ok(Settled::Wait),
+        Some(pid) => Ok(Settled::Wait(pid)),
         None => Ok(Settled::Invalid),
     }
 }
@@ -106,8 +129,24 @@ async fn build(work: &mut Work<'_>, session: &mut Session) -> Result<Option<Stri
         return Err(Stop::Refused("no time was left for the build".into()));
     }
     work.changed = true;
-    let Err(error) = concurrently(work, session, work.order.plan.statement.clone(), limit).await? else {
-        return Ok(None);
+    let ended = match concurrently(work, session, work.order.plan.statement.clone(), limit).await {
+        // It could not even begin.
+        Err(stop @ (Stop::Refused(_) | Stop::Deferred(_))) => {
+            work.changed = false;
+            return Err(stop);
+        }
+        ended => ended?,
+    };
+    let error = match ended {
+        Ended::Done => return Ok(None),
+        Ended::Cut(reason) => {
+            if catalogue::index(session, work).await?.is_some() {
+                drop_invalid(work, session).await?;
+            }
+            work.changed = false;
+            return Err(Stop::Deferred(format!("the build was cancelled: {reason}")));
+        }
+        Ended::Error(error) => error,
     };
     if !is_server_error(&error) {
         return Err(stopped(error));
@@ -125,41 +164,61 @@ async fn build(work: &mut Work<'_>, session: &mut Session) -> Result<Option<Stri
     }
 }
 
-/// Runs a concurrent build or drop as the role of the change. The outer error ends the work, the inner is the
-/// statement's own.
+/// How a concurrent build or drop ended.
+pub(super) enum Ended {
+    Done,
+    /// Cancelled by the watch, because somebody waited for it.
+    Cut(String),
+    Error(sqlx::Error),
+}
+
+/// Runs a concurrent build or drop as the role of the change, watched by a second session. The error ends the work.
 pub(super) async fn concurrently(
     work: &Work<'_>,
     session: &mut Session,
     statement: String,
     limit: Duration,
-) -> Result<Result<(), sqlx::Error>, Stop> {
+) -> Result<Ended, Stop> {
+    let mut watch = Watch::open(work, session).await?;
     session.become_role(&work.order.endpoint.username).await?;
     session.for_building(work.order.limits.concurrent_lock, limit).await?;
-    let Ok(result) = timeout(limit + ANSWER, session.execute(statement)).await else {
+    let (result, reason) = {
+        let execution = timeout(limit + ANSWER, session.execute(statement));
+        tokio::pin!(execution);
+        tokio::select! {
+            result = &mut execution => (result, None),
+            reason = watch.cancel_when_blocking(work) => ((&mut execution).await, Some(reason)),
+        }
+    };
+    watch.close().await;
+    let Ok(result) = result else {
         return Err(Stop::Interrupted("the server did not answer in time".into()));
     };
-    if result.as_ref().is_err_and(|error| !is_server_error(error)) {
-        return Ok(result);
-    }
+    let ended = match (result, reason) {
+        (Ok(()), _) => Ended::Done,
+        (Err(error), Some(reason)) if code(&error) == "57014" => Ended::Cut(reason),
+        (Err(error), _) if !is_server_error(&error) => return Ok(Ended::Error(error)),
+        (Err(error), _) => Ended::Error(error),
+    };
     session.leave_role().await?;
     session.for_looking().await?;
-    Ok(result)
+    Ok(ended)
 }
 
 /// Removes an INVALID index of ours that nobody is building.
 async fn drop_invalid(work: &mut Work<'_>, session: &mut Session) -> Result<(), Stop> {
     work.changed = true;
     let limit = work.deadline.saturating_duration_since(Instant::now()).max(ANSWER);
-    match concurrently(work, session, work.order.plan.undo.clone(), limit).await? {
-        Ok(()) => {
+    let why = match concurrently(work, session, work.order.plan.undo.clone(), limit).await? {
+        Ended::Done => {
             work.changed = false;
-            Ok(())
+            return Ok(());
         }
-        Err(error) if is_server_error(&error) => {
-            Err(Stop::Failed(format!("an INVALID index of ours cannot be removed: {}", describe(&error))))
-        }
-        Err(error) => Err(stopped(error)),
-    }
+        Ended::Cut(reason) => reason,
+        Ended::Error(error) if is_server_error(&error) => describe(&error),
+        Ended::Error(error) => return Err(stopped(error)),
+    };
+    Err(Stop::Failed(format!("an INVALID index of ours cannot be removed: {why}")))
 }
 
 /// Signs the index and reads the post-condition.

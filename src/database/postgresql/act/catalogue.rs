@@ -1,7 +1,5 @@
 //! What the catalogue says about the table, the index and who is building. Read as the login role.
 
-use sqlx::Row;
-
 use super::session::{Session, stopped};
 use super::{Stop, Work};
 
@@ -67,7 +65,8 @@ const EXACT: &str = "am.amname = 'btree' and not i.indisunique and i.indpred is 
          join pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.number where a.attcollation <> k.collation_oid)";
 
 pub(super) async fn table(session: &mut Session, work: &Work<'_>) -> Result<Option<Table>, Stop> {
-    let row = sqlx::query(
+    type Columns = (i64, String, String, Vec<String>);
+    let row: Option<Columns> = sqlx::query_as(
         "select c.oid::int8, c.relkind::text, pg_get_userbyid(c.relowner)::text, \
          coalesce((select array_agg(name) from unnest($3::text[]) name where not exists \
            (select from pg_attribute a where a.attrelid = c.oid and a.attname = name and a.attnum > 0 and not a.attisdropped)), \
@@ -80,11 +79,12 @@ pub(super) async fn table(session: &mut Session, work: &Work<'_>) -> Result<Opti
     .fetch_optional(&mut session.connection)
     .await
     .map_err(stopped)?;
-    Ok(row.map(|row| Table { oid: row.get(0), kind: row.get(1), owner: row.get(2), missing_columns: row.get(3) }))
+    Ok(row.map(|(oid, kind, owner, missing_columns)| Table { oid, kind, owner, missing_columns }))
 }
 
 /// The relation that has the index's name, whatever it is.
 pub(super) async fn index(session: &mut Session, work: &Work<'_>) -> Result<Option<Index>, Stop> {
+    type Columns = (bool, bool, bool, Option<String>, Option<i32>);
     let statement = format!(
         "select coalesce(i.indisvalid, false), coalesce(i.indisready and i.indislive, false), coalesce({EXACT}, false), \
          obj_description(c.oid, 'pg_class'), \
@@ -94,7 +94,7 @@ pub(super) async fn index(session: &mut Session, work: &Work<'_>) -> Result<Opti
          left join pg_class t on t.oid = i.indrelid and t.relname = $4 and t.relnamespace = n.oid \
          where n.nspname = $1 and c.relname = $2"
     );
-    let row = sqlx::query(sqlx::AssertSqlSafe(statement))
+    let row: Option<Columns> = sqlx::query_as(sqlx::AssertSqlSafe(statement))
         .bind(&work.index.schema)
         .bind(&work.index.name)
         .bind(&work.index.columns)
@@ -102,13 +102,7 @@ pub(super) async fn index(session: &mut Session, work: &Work<'_>) -> Result<Opti
         .fetch_optional(&mut session.connection)
         .await
         .map_err(stopped)?;
-    Ok(row.map(|row| Index {
-        valid: row.get(0),
-        ready: row.get(1),
-        exact: row.get(2),
-        comment: row.get(3),
-        builder: row.get(4),
-    }))
+    Ok(row.map(|(valid, ready, exact, comment, builder)| Index { valid, ready, exact, comment, builder }))
 }
 
 /// Another valid index of exactly this definition, built by somebody else.
@@ -118,20 +112,19 @@ pub(super) async fn equal_index(session: &mut Session, work: &Work<'_>) -> Resul
          join pg_index i on i.indrelid = t.oid join pg_class c on c.oid = i.indexrelid join pg_am am on am.oid = c.relam \
          where n.nspname = $1 and c.relname <> $2 and t.relname = $4 and i.indisvalid and {EXACT} limit 1"
     );
-    let row = sqlx::query(sqlx::AssertSqlSafe(statement))
+    sqlx::query_scalar(sqlx::AssertSqlSafe(statement))
         .bind(&work.index.schema)
         .bind(&work.index.name)
         .bind(&work.index.columns)
         .bind(&work.index.table)
         .fetch_optional(&mut session.connection)
         .await
-        .map_err(stopped)?;
-    Ok(row.map(|row| row.get(0)))
+        .map_err(stopped)
 }
 
 /// A session that builds an index on the table. Progress of other roles is hidden but for its pid; locks are not.
 pub(super) async fn builder_on(session: &mut Session, table: &Table) -> Result<Option<i32>, Stop> {
-    let row = sqlx::query(
+    sqlx::query_scalar(
         "select p.pid from pg_stat_progress_create_index p join pg_locks l on l.pid = p.pid \
          where p.datname = current_database() and p.pid <> pg_backend_pid() and l.locktype = 'relation' \
          and l.relation = $1::int8::oid and l.mode in ('ShareUpdateExclusiveLock', 'ShareLock') limit 1",
@@ -139,6 +132,5 @@ pub(super) async fn builder_on(session: &mut Session, table: &Table) -> Result<O
     .bind(table.oid)
     .fetch_optional(&mut session.connection)
     .await
-    .map_err(stopped)?;
-    Ok(row.map(|row| row.get(0)))
+    .map_err(stopped)
 }

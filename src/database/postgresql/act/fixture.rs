@@ -88,7 +88,7 @@ impl Server {
         self.connect("postgres").await
     }
 
-    async fn connect(&self, username: &str) -> PgConnection {
+    pub async fn connect(&self, username: &str) -> PgConnection {
         let options = PgConnectOptions::new_without_pgpass()
             .host("127.0.0.1")
             .port(self.port)
@@ -144,6 +144,7 @@ pub struct Shop {
     pub endpoint: Endpoint,
     pub plan: Plan,
     pub limits: Limits,
+    pub attempt: u32,
 }
 
 impl Shop {
@@ -189,7 +190,7 @@ impl Shop {
         };
         let endpoint = server.endpoint("fixer", Some("shop"));
         let limits = Limits { poll: Duration::from_millis(50), ..Limits::default() };
-        Self { server, admin, endpoint, plan, limits }
+        Self { server, admin, endpoint, plan, limits, attempt: 1 }
     }
 
     /// An open transaction that a build has to wait for. Of the login role's own, so that its young age is visible.
@@ -208,6 +209,7 @@ impl Shop {
         let order = Order {
             purpose,
             uid: UID,
+            attempt: self.attempt,
             plan: &self.plan,
             plan_hash: &plan_hash,
             endpoint: &self.endpoint,

@@ -2,7 +2,6 @@
 
 use std::collections::HashSet;
 
-use sqlx::Row;
 use tokio::time::{Instant, sleep};
 
 use super::catalogue::{self, Table};
@@ -34,7 +33,7 @@ pub(super) async fn check_table(session: &mut Session, work: &Work<'_>) -> Resul
 async fn check_rights(session: &mut Session, work: &Work<'_>, table: &Table) -> Result<(), Stop> {
     let endpoint = work.order.endpoint;
     session.become_role(&endpoint.username).await?;
-    let row = sqlx::query(
+    let row: Option<(bool, bool, String)> = sqlx::query_as(
         "select pg_has_role(current_user, c.relowner, 'USAGE'), has_schema_privilege(c.relowner, c.relnamespace, 'CREATE') \
          and has_schema_privilege(current_user, c.relnamespace, 'CREATE'), current_user::text \
          from pg_class c where c.oid = $1::int8::oid",
@@ -44,8 +43,7 @@ async fn check_rights(session: &mut Session, work: &Work<'_>, table: &Table) -> 
     .await
     .map_err(stopped)?;
     session.leave_role().await?;
-    let Some(row) = row else { return Err(Stop::Refused("the table was dropped".into())) };
-    let (owns, creates, user): (bool, bool, String) = (row.get(0), row.get(1), row.get(2));
+    let Some((owns, creates, user)) = row else { return Err(Stop::Refused("the table was dropped".into())) };
     let quoted = |name: &str| quote_identifier(name).unwrap_or_default();
     if !owns {
         return Err(Stop::Refused(format!(
@@ -68,7 +66,7 @@ async fn check_rights(session: &mut Session, work: &Work<'_>, table: &Table) -> 
 }
 
 /// Waits until no other index is being built on the table and no transaction in this database is old: the build would
-/// wait for both. Refused when that does not come within the executor's patience.
+/// wait for both. Deferred when that does not come within the executor's patience.
 pub(super) async fn await_quiet(session: &mut Session, work: &Work<'_>, table: &Table) -> Result<(), Stop> {
     let limits = work.order.limits;
     let until = (Instant::now() + limits.patience).min(work.deadline);
@@ -80,7 +78,7 @@ pub(super) async fn await_quiet(session: &mut Session, work: &Work<'_>, table: &
         };
         let Some(reason) = reason else { return Ok(()) };
         if Instant::now() >= until {
-            return Err(Stop::Refused(reason));
+            return Err(Stop::Deferred(reason));
         }
         sleep(limits.poll).await;
     }
@@ -94,7 +92,7 @@ async fn old_transaction(
     first_seen: &mut Option<HashSet<(i32, String)>>,
 ) -> Result<Option<String>, Stop> {
     let limit = work.order.limits.old_transaction.as_secs_f64();
-    let rows = sqlx::query(
+    let rows: Vec<(i32, String, Option<f64>)> = sqlx::query_as(
         "select l.pid, l.virtualtransaction, extract(epoch from clock_timestamp() - a.xact_start)::float8 \
          from pg_locks l join pg_stat_activity a on a.pid = l.pid \
          where l.locktype = 'virtualxid' and l.mode = 'ExclusiveLock' and a.datname = current_database() \
@@ -104,8 +102,7 @@ async fn old_transaction(
     .await
     .map_err(stopped)?;
     let mut hidden = HashSet::new();
-    for row in rows {
-        let (pid, transaction, age): (i32, String, Option<f64>) = (row.get(0), row.get(1), row.get(2));
+    for (pid, transaction, age) in rows {
         match age {
             Some(age) if age > limit => {
                 return Ok(Some(format!(

@@ -2,18 +2,19 @@
 
 use std::time::Duration;
 
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use sha2::{Digest, Sha256};
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row};
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{Order, Stop, Work};
 use crate::api::{PlanTarget, Tls};
+use crate::database::postgresql::connect;
 use crate::database::postgresql::quote::quote_identifier;
 use crate::heal::machine::Purpose;
 
-/// The server and the credentials.
+/// What the Job is given to reach the server: its address and what the Secret holds.
 #[derive(Clone, Debug)]
 pub struct Endpoint {
     /// Address of the pod.
@@ -49,28 +50,12 @@ impl Session {
     /// Connects, tries again for a while when that may help, and sets what every statement needs.
     pub(super) async fn open(work: &Work<'_>) -> Result<Self, Stop> {
         let order = work.order;
-        let options = options(order);
-        let patience = Instant::now() + order.limits.patience.min(Duration::from_secs(30));
-        let connection = loop {
-            let message = match timeout(LOOK, options.connect()).await {
-                Ok(Ok(connection)) => break connection,
-                Ok(Err(error)) if !may_pass(&error) => {
-                    return Err(Stop::Refused(format!("cannot connect: {}", describe(&error))));
-                }
-                Ok(Err(error)) => describe(&error),
-                Err(_) => "no answer within 10 s".to_owned(),
-            };
-            if Instant::now() >= patience {
-                return Err(Stop::Refused(format!("cannot connect: {message}")));
-            }
-            sleep(order.limits.poll).await;
-        };
+        let connection = connection(order, "dbmedic-act").await?;
         let mut session = Self { connection, version: 0, role: order.endpoint.role.clone() };
-        session.version = sqlx::query("select current_setting('server_version_num')::int")
+        session.version = sqlx::query_scalar("select current_setting('server_version_num')::int")
             .fetch_one(&mut session.connection)
             .await
-            .map_err(stopped)?
-            .get(0);
+            .map_err(stopped)?;
         // Listed last, temporary tables never stand in for catalogue ones.
         session.set("search_path", "pg_catalog, pg_temp").await?;
         session.set("idle_in_transaction_session_timeout", "10s").await?;
@@ -111,19 +96,18 @@ impl Session {
     /// way back follows the index to the new primary: it is bound to the index by its key.
     pub(super) async fn check_identity(&mut self, target: &PlanTarget, purpose: Purpose) -> Result<(), Stop> {
         let recovering: bool =
-            sqlx::query("select pg_is_in_recovery()").fetch_one(&mut self.connection).await.map_err(stopped)?.get(0);
+            sqlx::query_scalar("select pg_is_in_recovery()").fetch_one(&mut self.connection).await.map_err(stopped)?;
         if recovering {
             return Err(Stop::Refused("the server is a standby".into()));
         }
         // The checkpoint's timeline lags behind a promotion; the log's does not.
-        let row = sqlx::query(
+        let (system, timeline, database): (String, i32, String) = sqlx::query_as(
             "select (select system_identifier::text from pg_control_system()), \
              ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int, current_database()::text",
         )
         .fetch_one(&mut self.connection)
         .await
         .map_err(stopped)?;
-        let (system, timeline, database): (String, i32, String) = (row.get(0), row.get(1), row.get(2));
         if system != target.system_identifier {
             return Err(Stop::Refused(format!(
                 "this is another cluster: its system identifier is {system}, the plan's is {}",
@@ -146,11 +130,10 @@ impl Session {
     /// predecessor whose build goes on without its client still holds it. Never a blocking wait: that would hold a
     /// snapshot for which the build waits.
     pub(super) async fn claim(&mut self, uid: &str) -> Result<bool, Stop> {
-        sqlx::query("select pg_try_advisory_lock($1)")
+        sqlx::query_scalar("select pg_try_advisory_lock($1)")
             .bind(lock_key(uid))
             .fetch_one(&mut self.connection)
             .await
-            .map(|row| row.get(0))
             .map_err(stopped)
     }
 
@@ -195,26 +178,39 @@ pub(super) fn application_name(uid: &str) -> String {
     format!("dbmedic-act/{uid}")
 }
 
-fn options(order: &Order<'_>) -> PgConnectOptions {
-    let endpoint = order.endpoint;
-    let mode = match endpoint.tls {
-        Tls::Disable => PgSslMode::Disable,
-        Tls::Prefer => PgSslMode::Prefer,
-        Tls::Require => PgSslMode::Require,
-        Tls::VerifyFull => PgSslMode::VerifyFull,
-    };
-    let options = PgConnectOptions::new_without_pgpass()
-        .host(&endpoint.host)
-        .port(endpoint.port)
-        .database(&order.plan.target.database)
-        .username(&endpoint.username)
-        .password(endpoint.password.expose_secret())
-        .application_name(&application_name(order.uid))
-        .ssl_mode(mode);
-    match &endpoint.ca {
-        Some(pem) => options.ssl_root_cert_from_pem(pem.clone()),
-        None => options,
+/// Connects, and tries again for a while when that may help. The session's name begins with `prefix`.
+pub(super) async fn connection(order: &Order<'_>, prefix: &str) -> Result<PgConnection, Stop> {
+    let options = options(order, prefix)?;
+    let patience = Instant::now() + order.limits.patience.min(Duration::from_secs(30));
+    loop {
+        let message = match timeout(LOOK, options.connect()).await {
+            Ok(Ok(connection)) => return Ok(connection),
+            Ok(Err(error)) if !may_pass(&error) => {
+                return Err(Stop::Refused(format!("cannot connect: {}", describe(&error))));
+            }
+            Ok(Err(error)) => describe(&error),
+            Err(_) => "no answer within 10 s".to_owned(),
+        };
+        if Instant::now() >= patience {
+            return Err(Stop::Deferred(format!("cannot connect: {message}")));
+        }
+        sleep(order.limits.poll).await;
     }
+}
+
+fn options(order: &Order<'_>, prefix: &str) -> Result<PgConnectOptions, Stop> {
+    let endpoint = order.endpoint;
+    let server = connect::Endpoint {
+        host: endpoint.host.clone(),
+        port: endpoint.port,
+        database: order.plan.target.database.clone(),
+        username: endpoint.username.clone(),
+        password: endpoint.password.clone(),
+        tls: endpoint.tls,
+        ca: endpoint.ca.clone(),
+        application_name: format!("{prefix}/{}", order.uid),
+    };
+    connect::options(&server).map_err(|error| Stop::Refused(format!("cannot connect: {error}")))
 }
 
 /// Key of the advisory lock: the first eight bytes of SHA-256 over a fixed prefix and the UID.
@@ -256,5 +252,11 @@ pub(super) fn describe(error: &sqlx::Error) -> String {
 
 /// An error of a look: the server's own one fails the work, a lost connection leaves the outcome open.
 pub(super) fn stopped(error: sqlx::Error) -> Stop {
-    if is_server_error(&error) { Stop::Failed(describe(&error)) } else { Stop::Interrupted(describe(&error)) }
+    // An answer of another form than the server documents is no lost connection: it would be the same again.
+    let strange = matches!(error, sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) | sqlx::Error::RowNotFound);
+    if strange || is_server_error(&error) {
+        Stop::Failed(describe(&error))
+    } else {
+        Stop::Interrupted(describe(&error))
+    }
 }

@@ -69,7 +69,7 @@ async fn an_index_is_built_signed_adopted_and_taken_back() {
 
 #[tokio::test]
 async fn a_build_whose_client_was_killed_is_adopted_and_never_started_twice() {
-    let shop = Shop::open().await;
+    let shop = Shop { attempt: 2, ..Shop::open().await };
     let mut writer = shop.writer().await;
     let directory = tempfile::tempdir().unwrap();
     let mut process = shop.spawn_process(directory.path());
@@ -106,7 +106,7 @@ async fn the_process_reports_by_file_and_exit_code() {
 
 #[tokio::test]
 async fn an_invalid_index_that_a_cancelled_build_left_is_dropped_and_built_again() {
-    let shop = Shop::open().await;
+    let mut shop = Shop::open().await;
     let mut writer = shop.writer().await;
     let cancel = async {
         until("the build", || shop.building()).await;
@@ -117,6 +117,7 @@ async fn an_invalid_index_that_a_cancelled_build_left_is_dropped_and_built_again
     assert_eq!((report.outcome, report.changed), (Outcome::Failed, true), "{report:?}");
     assert_eq!(shop.indexes().await, ["false::shop"]);
     execute(&mut writer, "commit").await;
+    shop.attempt = 2;
     let report = shop.apply().await;
     assert_eq!((report.outcome, report.changed), (Outcome::Applied, true), "{report:?}");
     assert_eq!(shop.indexes().await, [SIGNED]);
@@ -188,6 +189,7 @@ async fn another_server_timeline_database_plan_or_uid_is_refused_with_nothing_ch
         let order = super::Order {
             purpose: Purpose::Apply,
             uid,
+            attempt: 1,
             plan: &other.plan,
             plan_hash: hash,
             endpoint: &other.endpoint,
@@ -293,7 +295,7 @@ async fn an_old_transaction_is_waited_for_and_then_refused_also_when_its_start_i
     let writer = shop.writer().await;
     let report = shop.apply().await;
     assert_eq!(report.outcome, Outcome::Refused, "{report:?}");
-    assert!(report.message.contains("is open for"), "{report:?}");
+    assert!(report.message.contains("is open for") && report.transient, "{report:?}");
     writer.close().await.unwrap();
     until("a quiet database", || async { shop.apply().await.outcome == Outcome::Applied }).await;
 }
@@ -311,4 +313,65 @@ async fn a_table_column_or_server_that_is_not_there_is_refused() {
     let report = shop.apply().await;
     assert!(report.outcome == Outcome::Refused && report.message.contains("cannot connect"), "{report:?}");
     assert_eq!(shop.undo().await.outcome, Outcome::Failed, "the way back is tried again");
+}
+
+#[tokio::test]
+async fn an_index_that_a_person_built_under_our_name_is_neither_signed_nor_dropped() {
+    let mut shop = Shop::open().await;
+    let statement = shop.plan.statement.clone();
+    execute(&mut shop.admin, &statement).await;
+    let report = shop.apply().await;
+    assert_eq!((report.outcome, report.changed, report.transient), (Outcome::Refused, false, false), "{report:?}");
+    assert!(report.message.contains("exists already"), "{report:?}");
+    assert_eq!(shop.indexes().await, ["true::shop"]);
+    shop.attempt = 2;
+    let report = shop.apply().await;
+    assert_eq!(report.outcome, Outcome::Adopted, "the first attempt died before its comment: {report:?}");
+}
+
+/// A transaction that a build has to wait for, and nobody else: it does not touch the table.
+async fn reader(shop: &Shop) -> sqlx::PgConnection {
+    let mut reader = shop.server.connect("fixer").await;
+    execute(&mut reader, "begin isolation level repeatable read; select 1 from pg_class limit 1").await;
+    reader
+}
+
+/// How long an ALTER TABLE waits once the index is being built. The reader is gone after it.
+async fn alter_during_the_build(shop: &Shop, mut reader: sqlx::PgConnection) -> Duration {
+    until("the build", || shop.building()).await;
+    let mut application = shop.server.admin().await;
+    let begun = std::time::Instant::now();
+    execute(&mut application, "alter table public.orders add column later int").await;
+    let waited = begun.elapsed();
+    execute(&mut reader, "commit").await;
+    waited
+}
+
+#[tokio::test]
+async fn nobody_waits_behind_an_alter_table_that_waits_for_a_build() {
+    let shop = Shop::open().await;
+    let reader = reader(&shop).await;
+    let (report, waited) = tokio::join!(shop.apply(), alter_during_the_build(&shop, reader));
+    assert!(waited < Duration::from_secs(2), "{waited:?}");
+    assert_eq!((report.outcome, report.changed, report.transient), (Outcome::Refused, false, true), "{report:?}");
+    assert!(report.message.contains("waited"), "{report:?}");
+    assert!(shop.indexes().await.is_empty(), "what the build left is removed");
+    assert_eq!(shop.apply().await.outcome, Outcome::Applied);
+    shop.assert_nothing_is_left_open().await;
+}
+
+#[tokio::test]
+async fn nobody_waits_behind_a_build_whose_client_was_killed() {
+    let mut shop = Shop::open().await;
+    let reader = reader(&shop).await;
+    let directory = tempfile::tempdir().unwrap();
+    let mut process = shop.spawn_process(directory.path());
+    until("the build", || shop.building()).await;
+    process.kill().unwrap();
+    process.wait().unwrap();
+    shop.attempt = 2;
+    let (report, waited) = tokio::join!(shop.apply(), alter_during_the_build(&shop, reader));
+    assert!(waited < Duration::from_secs(2), "{waited:?}");
+    assert_eq!(report.outcome, Outcome::Applied, "{report:?}");
+    shop.assert_nothing_is_left_open().await;
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::build::concurrently;
+use super::build::{Ended, concurrently};
 use super::catalogue::{self, Owner};
 use super::session::{Session, application_name, code, describe, is_server_error, stopped};
 use super::{Done, Stop, Work};
@@ -18,7 +18,7 @@ const AFTER_CANCEL: Duration = Duration::from_secs(5);
 pub(super) async fn undo(work: &mut Work<'_>) -> Result<Done, Stop> {
     // The way back is tried again: what only passes is a failure, not a refusal.
     let mut session = Session::open(work).await.map_err(|stop| match stop {
-        Stop::Refused(message) => Stop::Failed(message),
+        Stop::Refused(message) | Stop::Deferred(message) => Stop::Failed(message),
         other => other,
     })?;
     let result = take_back(work, &mut session).await;
@@ -50,15 +50,16 @@ async fn take_back(work: &mut Work<'_>, session: &mut Session) -> Result<Done, S
         work.changed = true;
         let limit = work.deadline.saturating_duration_since(Instant::now()).max(work.order.limits.concurrent_lock);
         match concurrently(work, session, work.order.plan.undo.clone(), limit).await? {
-            Ok(()) => {}
+            Ended::Done => {}
+            Ended::Cut(reason) => last = reason,
             // undefined_object: somebody was quicker. lock_not_available, deadlock_detected, query_canceled: again.
-            Err(error) if ["42704", "55P03", "40P01", "57014"].contains(&code(&error).as_str()) => {
+            Ended::Error(error) if ["42704", "55P03", "40P01", "57014"].contains(&code(&error).as_str()) => {
                 last = describe(&error);
             }
-            Err(error) if is_server_error(&error) => {
+            Ended::Error(error) if is_server_error(&error) => {
                 return Err(Stop::Failed(format!("the index cannot be dropped: {}", describe(&error))));
             }
-            Err(error) => return Err(stopped(error)),
+            Ended::Error(error) => return Err(stopped(error)),
         }
     }
     Err(Stop::Failed(format!("index {name:?} is still there after {TRIES} tries: {last}")))

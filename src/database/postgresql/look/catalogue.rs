@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use sqlx::Row;
 use sqlx::postgres::{PgConnection, PgRow};
 
+use super::super::error::DatabaseError;
 use super::super::quote::{quote_identifier, quote_qualified};
-use super::plans::Stored;
-use super::{LookError, transaction};
+use super::plans::{OWN_PATH, Stored, set_path};
+use super::transaction;
 use crate::diagnose::looked::{ColumnFacts, IndexFacts, TableFacts};
 
 const TABLES: &str = "
@@ -15,6 +16,10 @@ select c.oid::int8 as id, n.nspname::text as schema, c.relname::text as name,
        case when c.reltuples < 0 then coalesce(s.n_live_tup, 0)::float8 else c.reltuples::float8 end as rows,
        case when c.relpages = 0 then pg_relation_size(c.oid)
             else c.relpages::int8 * current_setting('block_size')::int8 end as bytes,
+       (select count(*) from pg_locks l where l.relation = c.oid and l.pid <> pg_backend_pid()
+          and l.database = (select d.oid from pg_database d where d.datname = current_database())
+          and (not l.granted or l.mode in ('ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')))
+         as strong_locks,
        c.relkind = 'p' as partitioned, c.relispartition as partition, pg_get_userbyid(c.relowner)::text as owner,
        coalesce(s.n_live_tup, 0) as live, coalesce(s.n_dead_tup, 0) as dead,
        coalesce(s.n_tup_ins + s.n_tup_upd + s.n_tup_del, 0) as written,
@@ -28,6 +33,15 @@ const COLUMNS: &str = "
 select a.attrelid::int8 as id, a.attname::text as name, format_type(a.atttypid, a.atttypmod) as type_name,
        s.n_distinct::float8 as n_distinct, s.null_frac::float8 as null_fraction, s.avg_width::float8 as average_width,
        (s.most_common_freqs)[1]::float8 as most_common_frequency,
+       -- A character has at most four bytes; a number of more than 64 bytes has over 100 digits.
+       case when t.typlen > 0 then t.typlen::int8
+            when a.atttypid in ('varchar'::regtype, 'bpchar'::regtype) and a.atttypmod > 4
+              then (a.atttypmod - 4)::int8 * 4 + 4
+            when a.atttypid = 'numeric'::regtype then 64
+            when a.atttypid in ('inet'::regtype, 'cidr'::regtype) then 24 end as longest_bytes,
+       case when t.typlen = -1 and t.typcategory = 'S' then
+         (select max(octet_length(value)) from unnest(
+            s.most_common_vals::text::text[] || s.histogram_bounds::text::text[]) value)::int8 end as longest_sampled,
        t.typcategory <> 'G' and t.typname not in ('json', 'xml', 'jsonpath', 'xid', 'cid', 'aclitem') as orderable
 from pg_attribute a
 join pg_class c on c.oid = a.attrelid
@@ -59,7 +73,7 @@ order by i.indrelid, c.oid";
 pub(super) async fn tables(
     connection: &mut PgConnection,
     names: &BTreeSet<(String, String)>,
-) -> Result<Vec<TableFacts>, LookError> {
+) -> Result<Vec<TableFacts>, DatabaseError> {
     let (schemas, tables): (Vec<String>, Vec<String>) = names.iter().cloned().unzip();
     let mut transaction = transaction(connection).await?;
     let rows = sqlx::query(TABLES).persistent(false).bind(schemas).bind(tables).fetch_all(&mut *transaction).await?;
@@ -92,7 +106,7 @@ pub(super) async fn resolve(
     connection: &mut PgConnection,
     stored: &Stored,
     names: &[(Option<String>, String)],
-) -> Result<Vec<(String, String)>, LookError> {
+) -> Result<Vec<(String, String)>, DatabaseError> {
     let quoted: Vec<String> = names
         .iter()
         .filter_map(|(schema, name)| match schema {
@@ -104,19 +118,30 @@ pub(super) async fn resolve(
         return Ok(Vec::new());
     }
     let mut transaction = transaction(connection).await?;
-    sqlx::query("select set_config('search_path', $1, true)")
-        .persistent(false)
-        .bind(&stored.search_path)
-        .execute(&mut *transaction)
-        .await?;
-    let found = sqlx::query_as(
-        "select n.nspname::text, c.relname::text from unnest($1::text[]) wanted(name)
-         join pg_class c on c.oid = to_regclass(wanted.name) join pg_namespace n on n.oid = c.relnamespace",
+    set_path(&mut transaction, &stored.search_path).await?;
+    // Qualified and without operators, since it runs on the path of a role.
+    let found = sqlx::query_scalar::<_, i64>(
+        "select pg_catalog.to_regclass(name)::pg_catalog.oid::pg_catalog.int8
+         from pg_catalog.unnest($1::pg_catalog.text[]) wanted(name) where pg_catalog.to_regclass(name) is not null",
     )
     .persistent(false)
     .bind(quoted)
     .fetch_all(&mut *transaction)
     .await;
+    let found = match found {
+        Ok(found) => {
+            set_path(&mut transaction, OWN_PATH).await?;
+            sqlx::query_as(
+                "select n.nspname::text, c.relname::text from pg_class c join pg_namespace n on n.oid = c.relnamespace
+                 where c.oid = any($1::int8[]::oid[])",
+            )
+            .persistent(false)
+            .bind(found)
+            .fetch_all(&mut *transaction)
+            .await
+        }
+        Err(error) => Err(error),
+    };
     match found {
         Ok(found) => Ok(found),
         // Without USAGE on the schema a name cannot be resolved: nothing is known then, which the plan's reason says.
@@ -138,6 +163,7 @@ fn table(row: &PgRow) -> Result<TableFacts, sqlx::Error> {
         is_partitioned: row.try_get("partitioned")?,
         is_partition: row.try_get("partition")?,
         owner: row.try_get("owner")?,
+        strong_locks: row.try_get("strong_locks")?,
         ..TableFacts::default()
     })
 }
@@ -150,6 +176,8 @@ fn column(row: &PgRow) -> Result<ColumnFacts, sqlx::Error> {
         null_fraction: row.try_get("null_fraction")?,
         average_width: row.try_get("average_width")?,
         most_common_frequency: row.try_get("most_common_frequency")?,
+        longest_bytes: row.try_get("longest_bytes")?,
+        longest_sampled: row.try_get("longest_sampled")?,
         orderable: row.try_get("orderable")?,
     })
 }

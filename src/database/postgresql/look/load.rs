@@ -3,12 +3,17 @@
 use sqlx::Row;
 use sqlx::postgres::PgConnection;
 
-use super::{LookError, transaction};
+use super::super::error::DatabaseError;
+use super::transaction;
 use crate::diagnose::looked::LoadFacts;
 
 /// Sessions of clients; the oldest transaction counts in this database only, where an index build would wait for it.
 const SESSIONS: &str = "
 select count(*) filter (where state = 'active') as active, count(*) as sessions,
+       count(*) filter (where state = 'active' and datname = current_database()) as active_here,
+       count(*) filter (where state = 'active' and datname = current_database() and wait_event_type = 'Lock') as waiting,
+       (select coalesce(sum(relpages), 0)::int8 * current_setting('block_size')::int8 from pg_class) as database_bytes,
+       (select count(*) from pg_replication_slots where not active and restart_lsn is not null) as idle_slots,
        current_setting('max_connections')::int8 - current_setting('superuser_reserved_connections')::int8
          - coalesce(current_setting('reserved_connections', true)::int8, 0) as connection_limit,
        pg_is_in_recovery() as in_recovery,
@@ -30,8 +35,8 @@ const LAG: &str = "
 select max(pg_wal_lsn_diff(pg_current_wal_lsn(), replay_lsn))::float8 from pg_stat_replication
 where replay_lsn is not null and not pg_is_in_recovery()";
 
-/// Reads the load; the number of cores and the free disk space cannot be had by SQL.
-pub(super) async fn load(connection: &mut PgConnection) -> Result<LoadFacts, LookError> {
+/// Reads the load; the free disk space cannot be had by SQL.
+pub(super) async fn load(connection: &mut PgConnection) -> Result<LoadFacts, DatabaseError> {
     let mut transaction = transaction(connection).await?;
     let row = sqlx::query(SESSIONS).persistent(false).fetch_one(&mut *transaction).await?;
     let mut load = LoadFacts {
@@ -39,6 +44,10 @@ pub(super) async fn load(connection: &mut PgConnection) -> Result<LoadFacts, Loo
         sessions: row.try_get("sessions")?,
         connection_limit: row.try_get("connection_limit")?,
         in_recovery: row.try_get("in_recovery")?,
+        active_here: row.try_get("active_here")?,
+        waiting_for_locks: row.try_get("waiting")?,
+        database_bytes: row.try_get("database_bytes")?,
+        idle_slots: row.try_get("idle_slots")?,
         build_running: row.try_get("build_running")?,
         ..LoadFacts::default()
     };

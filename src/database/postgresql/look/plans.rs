@@ -3,10 +3,11 @@
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection as _, Row};
 
+use super::super::error::DatabaseError;
 use super::super::quote::quote_identifier;
-use super::{LookError, state, transaction};
+use super::{state, transaction, trust};
 use crate::diagnose::explain::ExplainNode;
-use crate::diagnose::explainable::{Explainable, LONGEST_STATEMENT, explainable};
+use crate::diagnose::explainable::{Explainable, LONGEST_STATEMENT, explainable, words};
 use crate::diagnose::text::printable;
 
 /// Values of running statements that are tried: the plan of median cost is kept.
@@ -28,7 +29,7 @@ pub(super) async fn stored(
     connection: &mut PgConnection,
     ids: &[i64],
     unavailable: &mut Vec<String>,
-) -> Result<Vec<Stored>, LookError> {
+) -> Result<Vec<Stored>, DatabaseError> {
     let mut transaction = transaction(connection).await?;
     let schema: Option<String> = sqlx::query_scalar(
         "select n.nspname::text from pg_extension e join pg_namespace n on n.oid = e.extnamespace
@@ -41,7 +42,7 @@ pub(super) async fn stored(
         unavailable.push("statements: the extension pg_stat_statements is not installed in this database".into());
         return Ok(Vec::new());
     };
-    let schema = quote_identifier(&schema).map_err(|error| LookError::Other(error.to_string()))?;
+    let schema = quote_identifier(&schema).map_err(|error| DatabaseError::Other(error.to_string()))?;
     // The path that the statement's own role sees: set for role and database, for the role, for the database, in this order.
     let sql = format!(
         "select distinct on (s.queryid) s.queryid, left(s.query, $2) as text, r.rolname::text as role,
@@ -81,7 +82,7 @@ pub(super) async fn stored(
 
 /// Adds running statements' texts. They hold values only where the client sent the simple protocol; `query_id` exists
 /// from PostgreSQL 14 on. A text of full length may have been cut.
-async fn samples(connection: &mut PgConnection, found: &mut [Stored]) -> Result<(), LookError> {
+async fn samples(connection: &mut PgConnection, found: &mut [Stored]) -> Result<(), DatabaseError> {
     let mut transaction = transaction(connection).await?;
     let version: i32 = sqlx::query_scalar("select current_setting('server_version_num')::int")
         .persistent(false)
@@ -117,7 +118,7 @@ async fn samples(connection: &mut PgConnection, found: &mut [Stored]) -> Result<
 pub(super) async fn from_samples(
     connection: &mut PgConnection,
     stored: &Stored,
-) -> Result<Option<ExplainNode>, LookError> {
+) -> Result<Option<ExplainNode>, DatabaseError> {
     let mut plans = Vec::new();
     for sample in &stored.samples {
         let Ok(explainable) = explainable(sample) else { continue };
@@ -137,11 +138,11 @@ pub(super) async fn generic(
     stored: &Stored,
     explainable: &Explainable,
     unavailable: &mut Vec<String>,
-) -> Result<Result<ExplainNode, String>, LookError> {
+) -> Result<Result<ExplainNode, String>, DatabaseError> {
     match explain(connection, stored, explainable).await? {
         Ok(plan) => Ok(Ok(plan)),
-        Err(Refusal { reason, permission }) => {
-            if permission {
+        Err(Refusal { reason, reported }) => {
+            if reported {
                 unavailable.push(reason.clone());
             }
             Ok(Err(reason))
@@ -149,25 +150,44 @@ pub(super) async fn generic(
     }
 }
 
-/// Why the server gave no plan.
+/// Why there is no plan.
 struct Refusal {
     reason: String,
-    permission: bool,
+    /// Whether a person can change it.
+    reported: bool,
+}
+
+impl Refusal {
+    fn untrusted(query_id: i64, what: &str) -> Self {
+        let what = printable(what, 200);
+        let reason = format!(
+            "statement {query_id} is not planned: the planner could run code of users with the monitor's rights ({what})"
+        );
+        Self { reason, reported: true }
+    }
 }
 
 async fn explain(
     connection: &mut PgConnection,
     stored: &Stored,
     explainable: &Explainable,
-) -> Result<Result<ExplainNode, Refusal>, LookError> {
+) -> Result<Result<ExplainNode, Refusal>, DatabaseError> {
+    let words = match words(&explainable.sql) {
+        Ok(words) => words,
+        Err(reason) => return Ok(Err(Refusal::untrusted(stored.query_id, &reason))),
+    };
     forget(connection).await?;
-    let answer = explain_json(connection, stored, explainable).await;
+    let answer = explain_json(connection, stored, explainable, &words).await;
     // The answer's error counts; a connection that is gone shows again here or at the next statement.
     let forgotten = forget(connection).await;
     match answer {
-        Ok(json) => {
+        Ok(Ok(json)) => {
             forgotten?;
-            Ok(ExplainNode::parse(&json).map_err(|reason| Refusal { reason, permission: false }))
+            Ok(ExplainNode::parse(&json).map_err(|reason| Refusal { reason, reported: false }))
+        }
+        Ok(Err(untrusted)) => {
+            forgotten?;
+            Ok(Err(Refusal::untrusted(stored.query_id, &untrusted)))
         }
         Err(error) => match state(&error) {
             Some(code) => Ok(Err(refusal(&code, &error))),
@@ -176,43 +196,84 @@ async fn explain(
     }
 }
 
+/// The plan, or what of the text is not trusted.
 async fn explain_json(
     connection: &mut PgConnection,
     stored: &Stored,
     explainable: &Explainable,
-) -> Result<String, sqlx::Error> {
+    words: &[String],
+) -> Result<Result<String, String>, sqlx::Error> {
     let mut transaction = transaction(connection).await?;
+    // A policy that would be applied is an error.
     sqlx::query(
-        "select set_config('search_path', $1, true), set_config('plan_cache_mode', 'force_generic_plan', true)",
+        "select set_config('plan_cache_mode', 'force_generic_plan', true), set_config('row_security', 'off', true)",
     )
     .persistent(false)
-    .bind(&stored.search_path)
     .execute(&mut *transaction)
     .await?;
-    let explained = if explainable.parameters == 0 {
-        explainable.sql.clone()
-    } else {
-        let prepare = format!("prepare dbmedic_look as {}", explainable.sql);
-        sqlx::query(AssertSqlSafe(prepare)).persistent(false).execute(&mut *transaction).await?;
-        let arguments: i64 = sqlx::query_scalar(
-            "select cardinality(parameter_types)::int8 from pg_prepared_statements where name = 'dbmedic_look'",
-        )
-        .persistent(false)
-        .fetch_one(&mut *transaction)
-        .await?;
-        let nulls = vec!["null"; arguments.clamp(0, 10_000) as usize];
-        format!("execute dbmedic_look({})", nulls.join(", "))
+    // The server's own functions and operators come first, whatever the role's path says.
+    let path = match stored.search_path.trim() {
+        "" => OWN_PATH.to_owned(),
+        path => format!("pg_catalog, {path}"),
     };
-    let sql = format!("explain (verbose, format json) {explained}");
+    let schemas = schemas(&mut transaction, &path).await?;
+    if let Some(untrusted) = trust::refused(&mut transaction, words, &schemas).await? {
+        return Ok(Err(untrusted));
+    }
+    set_path(&mut transaction, &path).await?;
+    let prepare = format!("prepare dbmedic_look as {}", explainable.sql);
+    sqlx::query(AssertSqlSafe(prepare)).persistent(false).execute(&mut *transaction).await?;
+    set_path(&mut transaction, OWN_PATH).await?;
+    // Again: now the names are resolved and the parameters have types.
+    if let Some(untrusted) = trust::refused(&mut transaction, words, &schemas).await? {
+        return Ok(Err(untrusted));
+    }
+    let arguments: i64 = sqlx::query_scalar(
+        "select cardinality(parameter_types)::int8 from pg_prepared_statements where name = 'dbmedic_look'",
+    )
+    .persistent(false)
+    .fetch_one(&mut *transaction)
+    .await?;
+    let nulls = vec!["null"; arguments.clamp(0, 10_000) as usize].join(", ");
+    let arguments = if nulls.is_empty() { nulls } else { format!("({nulls})") };
+    let sql = format!("explain (verbose, format json) execute dbmedic_look{arguments}");
+    set_path(&mut transaction, &path).await?;
     let row = sqlx::query(AssertSqlSafe(sql)).persistent(false).fetch_one(&mut *transaction).await?;
     let json: String = row.try_get_unchecked(0)?;
     transaction.rollback().await?;
-    Ok(json)
+    Ok(Ok(json))
+}
+
+/// The path of our own queries. On the path of a role, an operator or function of that role's could fit their types
+/// better than the server's own does, and would run with the monitor's rights.
+pub(super) const OWN_PATH: &str = "pg_catalog, pg_temp";
+
+/// Sets the path until the transaction ends. Every name is qualified: it may run on the path of a role.
+pub(super) async fn set_path(connection: &mut PgConnection, path: &str) -> Result<(), sqlx::Error> {
+    sqlx::query("select pg_catalog.set_config('search_path', $1::pg_catalog.text, true)")
+        .persistent(false)
+        .bind(path)
+        .execute(connection)
+        .await
+        .map(|_| ())
+}
+
+/// The schemas of a path.
+async fn schemas(connection: &mut PgConnection, path: &str) -> Result<Vec<String>, sqlx::Error> {
+    set_path(connection, path).await?;
+    let schemas = sqlx::query_scalar("select pg_catalog.current_schemas(true)::pg_catalog.text[]")
+        .persistent(false)
+        .fetch_one(&mut *connection)
+        .await?;
+    set_path(connection, OWN_PATH).await?;
+    Ok(schemas)
 }
 
 /// A prepared statement outlives its transaction, also one of a look that was cut off.
 async fn forget(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     connection.ping().await?;
+    // What nobody here takes, nobody here leaves behind.
+    sqlx::query("select pg_catalog.pg_advisory_unlock_all()").persistent(false).execute(&mut *connection).await?;
     let left: Option<i32> = sqlx::query_scalar("select 1 from pg_prepared_statements where name = 'dbmedic_look'")
         .persistent(false)
         .fetch_optional(&mut *connection)
@@ -236,5 +297,5 @@ fn refusal(code: &str, error: &sqlx::Error) -> Refusal {
         "42P18" | "42P08" | "42601" => "the stored text cannot be planned without its values".into(),
         _ => format!("EXPLAIN failed (SQLSTATE {})", printable(code, 5)),
     };
-    Refusal { reason, permission: code == "42501" }
+    Refusal { reason, reported: code == "42501" }
 }
