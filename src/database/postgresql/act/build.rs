@@ -16,6 +16,10 @@ use crate::heal::report::Outcome;
 const TRIES: u32 = 2;
 /// Time that a cut statement may take to answer.
 const ANSWER: Duration = Duration::from_secs(30);
+/// How long the session that cancels may take to learn that it did.
+const CANCELLER: Duration = Duration::from_secs(1);
+/// SQLSTATE `query_canceled`: by somebody, or by `statement_timeout`.
+const CANCELLED: &str = "57014";
 
 pub(super) async fn apply(work: &mut Work<'_>) -> Result<Done, Stop> {
     let mut session = Session::open(work).await?;
@@ -184,10 +188,16 @@ pub(super) async fn concurrently(
     session.for_building(work.order.limits.concurrent_lock, limit).await?;
     let (result, reason) = {
         let execution = timeout(limit + ANSWER, session.execute(statement));
-        tokio::pin!(execution);
+        let cancelling = watch.cancel_when_blocking(work);
+        tokio::pin!(execution, cancelling);
         tokio::select! {
-            result = &mut execution => (result, None),
-            reason = watch.cancel_when_blocking(work) => ((&mut execution).await, Some(reason)),
+            result = &mut execution => {
+                let cancelled = matches!(&result, Ok(Err(error)) if code(error) == CANCELLED);
+                // Whoever is cancelled may hear of it before the one who cancels has its answer.
+                let reason = if cancelled { timeout(CANCELLER, cancelling).await.ok() } else { None };
+                (result, reason)
+            }
+            reason = &mut cancelling => ((&mut execution).await, Some(reason)),
         }
     };
     watch.close().await;
@@ -196,7 +206,7 @@ pub(super) async fn concurrently(
     };
     let ended = match (result, reason) {
         (Ok(()), _) => Ended::Done,
-        (Err(error), Some(reason)) if code(&error) == "57014" => Ended::Cut(reason),
+        (Err(error), Some(reason)) if code(&error) == CANCELLED => Ended::Cut(reason),
         (Err(error), _) if !is_server_error(&error) => return Ok(Ended::Error(error)),
         (Err(error), _) => Ended::Error(error),
     };
