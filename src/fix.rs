@@ -141,6 +141,7 @@ fn refused(message: String) -> FixReport {
         changed: false,
         message,
         index_valid: None,
+        transient: false,
         started_at: now.clone(),
         finished_at: now,
     }

@@ -111,6 +111,7 @@ pub async fn run(order: &Order<'_>) -> Result<FixReport, Interrupted> {
         changed,
         message: printable(&message),
         index_valid,
+        transient: false,
         started_at: started_at.clone(),
         finished_at: timestamp(),
     };
