@@ -307,7 +307,7 @@ mod tests {
         let near = Verification { before: 11.0, upper: Some(10.0), ..verification(&[]) };
         assert_eq!(judged(&near, &[9.9; 9], None, 10), PENDING);
         assert_eq!(judged(&near, &[9.9; 9], None, 300), Verdict::Unverified);
-        assert_eq!(judged(&near, &[8.8; 9], None, 10), Verdict::Succeeded);
+        assert_eq!(judged(&near, &[8.7; 9], None, 10), Verdict::Succeeded);
         // Statements that are a shade faster prove nothing either, however often they ran.
         let targeted = verification(&["1"]);
         assert_eq!(judged(&targeted, &[5.0; 9], Some((500.0, 99.0)), 10), PENDING);

@@ -370,7 +370,8 @@ impl Model for Exploration {
                 let moving = stage.jobs.iter().any(|job| job.phase == JobPhase::Active)
                     || stage.pending.is_some()
                     || matches!(stage.state, State::AwaitingApproval | State::Deferred)
-                    || stage.time + 1 < TIMES.len();
+                    || stage.time + 1 < TIMES.len()
+                    || (stage.unreachable && stage.rolled_back == stage.time);
                 is_terminal(stage.state) || moving || !matches!(model.decide(stage), Decision::Wait { .. })
             }),
             Property::sometimes("it can succeed", |_, stage: &Stage| stage.state == State::Succeeded),
@@ -385,7 +386,7 @@ impl Model for Exploration {
 #[test]
 fn every_order_of_crashes_kills_and_revocations_is_safe() {
     for (mode, kills, put_offs) in
-        [(Mode::Auto, 2, 0), (Mode::Suggest, 2, 0), (Mode::Auto, 1, 1), (Mode::Suggest, 1, 1)]
+        [(Mode::Auto, 2, 0), (Mode::Suggest, 2, 0), (Mode::Auto, 1, 1), (Mode::Suggest, 0, 1)]
     {
         let checker = Exploration { mode, kills, put_offs }.checker().spawn_bfs().join();
         checker.assert_properties();

@@ -566,7 +566,8 @@ fn an_executor_that_has_to_wait_is_sent_again_with_growing_waits_until_the_plan_
     world.status.state = Some(State::Reserved);
     assert_eq!(world.decide(), Decision::CreateJob { purpose: Purpose::Apply, attempt: 2 });
     let mut again = world.with_job(Purpose::Apply, 2, JobPhase::Failed, Some(transient()));
-    assert!(matches!(again.decide(), Decision::Enter { state: State::Deferred, .. }));
+    again.jobs[1].finished_ms = Some(again.now_ms - 59_999);
+    assert_eq!(again.entered(), Some(State::Deferred), "the wait grows");
     again.status.state = Some(State::Running);
     again.jobs[1].report = None;
     again.jobs[1].finished_ms = None;
