@@ -146,6 +146,7 @@ fn refused(message: String) -> FixReport {
         transient: false,
         message,
         index_valid: None,
+        transient: false,
         started_at: now.clone(),
         finished_at: now,
     }

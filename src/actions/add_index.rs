@@ -5,9 +5,13 @@
 use sha2::{Digest, Sha256};
 
 use super::{Action, PlanError, PlanRequest};
-use crate::api::{ActionName, AddIndex, Change, Plan, Verification};
+use crate::api::{
+    ActionName, AddIndex, Change, Evidence, IndexCandidate, Plan, RootCause, StatementEvidence, Verification,
+};
 use crate::database::postgresql::quote::{IDENTIFIER_BYTES, QuoteError, quote_identifier};
-use crate::heal::{plan::figure, risk};
+use crate::diagnose::text::printable;
+use crate::heal::plan::figure;
+use crate::heal::risk::{self, IndexFacts};
 
 /// The action.
 pub const ACTION: Action = Action {
@@ -23,7 +27,7 @@ const MOST_STATEMENTS: usize = 5;
 
 /// Plans the index that the step prescribes, else the one that the advisor found.
 fn plan(request: &PlanRequest<'_>) -> Result<Plan, PlanError> {
-    let (schema, table, columns) = match (request.prescribed, request.candidate) {
+    let (schema, table, columns) = match (request.prescribed, &request.cause.missing_index) {
         (Some(prescribed), _) => (&prescribed.schema, &prescribed.table, &prescribed.columns),
         (None, Some(candidate)) => (&candidate.schema, &candidate.table, &candidate.columns),
         (None, None) => return Err(PlanError::NothingToDo),
@@ -32,9 +36,12 @@ fn plan(request: &PlanRequest<'_>) -> Result<Plan, PlanError> {
         return Err(PlanError::Columns(columns.len()));
     }
     // The advisor's estimates speak of the prescribed index only if it is the same one.
-    let estimate = request
-        .candidate
-        .filter(|candidate| &candidate.schema == schema && &candidate.table == table && &candidate.columns == columns);
+    let estimate =
+        request.cause.missing_index.as_ref().filter(|candidate| {
+            &candidate.schema == schema && &candidate.table == table && &candidate.columns == columns
+        });
+    let readers = readers(request.cause, schema, table);
+    let (query_ids, statements_before_ms) = targeted(request.cause, estimate, &readers);
     let add_index = AddIndex {
         schema: schema.clone(),
         table: table.clone(),
@@ -53,18 +60,54 @@ fn plan(request: &PlanRequest<'_>) -> Result<Plan, PlanError> {
             lower: request.lower.and_then(figure),
             upper: request.upper.and_then(figure),
             // Of a prescribed index too: a round that holds only quick statements looks healthy by its metric alone.
-            query_ids: request.query_ids.iter().take(MOST_STATEMENTS).cloned().collect(),
-            statements_before_ms: request.statements_before_ms.and_then(figure),
+            query_ids,
+            statements_before_ms: statements_before_ms.and_then(figure),
             timeout_seconds: seconds(request.rollback_timeout),
         },
         risk: risk::add_index(
-            estimate.map(|candidate| candidate.table_bytes).or(request.table_bytes),
-            estimate.map(|candidate| candidate.build_seconds),
+            &IndexFacts {
+                table_bytes: estimate.map(|candidate| candidate.table_bytes),
+                build_seconds: estimate.map(|candidate| candidate.build_seconds),
+                statements: (!readers.is_empty())
+                    .then(|| (readers.len(), readers.iter().map(|statement| statement.share).sum::<f64>().min(1.0))),
+                surroundings: surroundings(request.cause),
+            },
             request.rollback_timeout,
-            request.risk_overrides,
         ),
         timeout_seconds: seconds(request.timeout),
     })
+}
+
+/// The statements that grew and are known to read the table, by the dearest node of their plans.
+fn readers<'a>(cause: &'a RootCause, schema: &str, table: &str) -> Vec<&'a StatementEvidence> {
+    let relation = printable(&format!("{schema}.{table}"), 140);
+    let reads = |statement: &&StatementEvidence| statement.node.as_ref().is_some_and(|node| node.relation == relation);
+    cause.statements.iter().filter(reads).collect()
+}
+
+/// The statements that the change is measured by, and their mean time before it: the one that the index was advised for,
+/// else those that read the table. None when nobody knows any: then the metric alone has to show it.
+fn targeted(
+    cause: &RootCause,
+    estimate: Option<&IndexCandidate>,
+    readers: &[&StatementEvidence],
+) -> (Vec<String>, Option<f64>) {
+    if let Some(advised) = estimate.filter(|candidate| !candidate.query_id.is_empty()) {
+        let seen = cause.statements.iter().find(|statement| statement.query_id == advised.query_id);
+        let before_ms = advised.statement_ms.or(seen.map(|statement| statement.mean_now_ms));
+        return (vec![advised.query_id.clone()], before_ms);
+    }
+    let readers = &readers[..readers.len().min(MOST_STATEMENTS)];
+    let calls: f64 = readers.iter().map(|statement| statement.calls_per_second).sum();
+    let spent: f64 = readers.iter().map(|statement| statement.calls_per_second * statement.mean_now_ms).sum();
+    let ids = readers.iter().map(|statement| statement.query_id.clone()).collect();
+    (ids, (calls > 0.0).then(|| spent / calls))
+}
+
+/// What the checks of `safe` found about load and replicas.
+fn surroundings(cause: &RootCause) -> Vec<&str> {
+    let told = |evidence: &&Evidence| ["safe: load", "safe: replica"].contains(&evidence.name.as_str());
+    cause.evidence.iter().filter(told).map(|evidence| evidence.value.as_str()).collect()
 }
 
 /// Name of the index: `dbmedic_<table>_<hash8>`, the table's name cut so that the whole has at most 63 bytes. The hash
@@ -110,7 +153,6 @@ pub fn undo(index: &AddIndex) -> Result<String, QuoteError> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
     use std::time::Duration;
 
     use proptest::prelude::*;
@@ -119,40 +161,58 @@ mod tests {
 
     use super::*;
     use crate::actions::Prescribed;
-    use crate::api::{IndexCandidate, PlanTarget, RiskLevel};
+    use crate::api::{PlanNode, PlanTarget, RiskLevel};
 
-    fn planned(prescribed: Option<&Prescribed>, candidate: Option<&IndexCandidate>) -> Result<Plan, PlanError> {
+    fn planned(prescribed: Option<&Prescribed>, cause: &RootCause) -> Result<Plan, PlanError> {
         plan(&PlanRequest {
             target: &PlanTarget::default(),
             timeout: Duration::from_secs(600),
             prescribed,
-            candidate,
-            table_bytes: None,
+            cause,
             metric: "response_time",
             before: 123.456_789,
             lower: None,
             upper: Some(8.0),
-            query_ids: &["1".to_owned(), "2".to_owned()],
-            statements_before_ms: Some(120.0),
             rollback_timeout: Duration::from_secs(300),
-            risk_overrides: &BTreeMap::new(),
         })
     }
 
-    fn candidate() -> IndexCandidate {
-        IndexCandidate {
-            schema: "public".into(),
-            table: "orders".into(),
-            columns: vec!["customer_id".into()],
-            build_seconds: 4.0,
-            table_bytes: 1 << 28,
-            ..IndexCandidate::default()
+    fn statement_of(query_id: &str, relation: &str, mean_now_ms: f64, calls_per_second: f64) -> StatementEvidence {
+        StatementEvidence {
+            query_id: query_id.into(),
+            mean_now_ms,
+            calls_per_second,
+            share: 0.4,
+            node: Some(PlanNode { relation: relation.into(), ..PlanNode::default() }),
+            ..StatementEvidence::default()
+        }
+    }
+
+    /// The statement that grew most reads another table than the one that an index was advised for.
+    fn cause() -> RootCause {
+        RootCause {
+            statements: vec![
+                statement_of("1", "public.other", 500.0, 1.0),
+                statement_of("2", "public.orders", 90.0, 8.0),
+            ],
+            missing_index: Some(IndexCandidate {
+                schema: "public".into(),
+                table: "orders".into(),
+                columns: vec!["customer_id".into()],
+                build_seconds: 4.0,
+                table_bytes: 1 << 28,
+                query_id: "2".into(),
+                statement_ms: Some(90.0),
+                ..IndexCandidate::default()
+            }),
+            evidence: vec![Evidence { name: "safe: load".into(), value: "holds: 3 sessions are active".into() }],
+            ..RootCause::default()
         }
     }
 
     #[test]
     fn the_advisors_finding_becomes_a_plan() {
-        let plan = planned(None, Some(&candidate())).unwrap();
+        let plan = planned(None, &cause()).unwrap();
         let name = plan.change.add_index.as_ref().unwrap().name.clone();
         assert_eq!(
             plan.statement,
@@ -161,22 +221,43 @@ mod tests {
         assert_eq!(plan.undo, format!(r#"DROP INDEX CONCURRENTLY "public"."{name}""#));
         assert_eq!(plan.risk.level, RiskLevel::Low);
         assert!((plan.verification.before - 123.457).abs() < 1e-9);
-        assert_eq!(plan.verification.query_ids.len(), 2);
+        assert!(plan.risk.reasons.iter().any(|reason| reason.contains("1 of the statements that grew read the table")));
+        assert!(plan.risk.reasons.iter().any(|reason| reason.contains("3 sessions are active")));
         assert_eq!((plan.timeout_seconds, plan.verification.timeout_seconds), (600, 300));
     }
 
     #[test]
-    fn what_a_person_prescribes_goes_before_the_finding_and_is_measured_by_metric_and_statements() {
+    fn a_change_is_measured_by_the_statement_that_it_is_for() {
+        let by = |prescribed: Option<&Prescribed>, cause: &RootCause| {
+            let verification = planned(prescribed, cause).unwrap().verification;
+            (verification.query_ids, verification.statements_before_ms)
+        };
+        assert_eq!(by(None, &cause()), (vec!["2".to_owned()], Some(90.0)), "not by the one that grew most");
+        let same = Prescribed { schema: "public".into(), table: "orders".into(), columns: vec!["customer_id".into()] };
+        assert_eq!(by(Some(&same), &cause()), (vec!["2".to_owned()], Some(90.0)));
+        let other = Prescribed { columns: vec!["status".into()], ..same.clone() };
+        let mut two = cause();
+        two.statements.push(statement_of("3", "public.orders", 10.0, 32.0));
+        assert_eq!(
+            by(Some(&other), &two),
+            (vec!["2".to_owned(), "3".to_owned()], Some(26.0)),
+            "those that read the table"
+        );
+        let unread = Prescribed { table: "elsewhere".into(), ..same };
+        assert_eq!(by(Some(&unread), &two), (vec![], None), "by the metric alone");
+    }
+
+    #[test]
+    fn what_a_person_prescribes_goes_before_the_finding() {
         let prescribed = Prescribed { schema: "s".into(), table: "t".into(), columns: vec!["c".into()] };
-        let plan = planned(Some(&prescribed), Some(&candidate())).unwrap();
+        let plan = planned(Some(&prescribed), &cause()).unwrap();
         assert!(plan.statement.contains(r#""s"."t""#));
-        assert_eq!(plan.verification.query_ids.len(), 2);
         assert_eq!(plan.risk.level, RiskLevel::Medium);
     }
 
     #[test]
     fn without_finding_and_prescription_there_is_no_plan() {
-        assert_eq!(planned(None, None), Err(PlanError::NothingToDo));
+        assert_eq!(planned(None, &RootCause::default()), Err(PlanError::NothingToDo));
     }
 
     proptest! {

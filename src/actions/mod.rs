@@ -8,10 +8,9 @@ pub mod analyze_query;
 pub mod check_indexes;
 pub mod notify;
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::api::{ActionName, IndexCandidate, Plan, PlanTarget, RiskLevel};
+use crate::api::{ActionName, Plan, PlanTarget, RootCause};
 
 /// An action.
 #[derive(Clone, Copy, Debug)]
@@ -51,10 +50,8 @@ pub struct PlanRequest<'a> {
     pub timeout: Duration,
     /// What a person prescribed instead of the advisor's finding.
     pub prescribed: Option<&'a Prescribed>,
-    /// The advisor's finding.
-    pub candidate: Option<&'a IndexCandidate>,
-    /// Size of the prescribed table in bytes, when known.
-    pub table_bytes: Option<i64>,
+    /// What was found out about the incident: the advisor's finding, the statements that grew, the checks.
+    pub cause: &'a RootCause,
     /// The metric that has to come back.
     pub metric: &'a str,
     /// Its value now.
@@ -63,14 +60,8 @@ pub struct PlanRequest<'a> {
     pub lower: Option<f64>,
     /// Upper bound of its band.
     pub upper: Option<f64>,
-    /// Statements that have to become faster, most important first.
-    pub query_ids: &'a [String],
-    /// Their mean execution time in ms now.
-    pub statements_before_ms: Option<f64>,
     /// Time after the end of the change in which the metric has to come back.
     pub rollback_timeout: Duration,
-    /// Risk levels that the policy sets by name.
-    pub risk_overrides: &'a BTreeMap<String, RiskLevel>,
 }
 
 /// Why there is no plan.

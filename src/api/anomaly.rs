@@ -176,6 +176,9 @@ pub struct RootCause {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]
     pub evidence: Vec<Evidence>,
+    /// When and where this was seen; older facts are looked at again before a change is planned.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub looked: Option<LookedAt>,
 }
 
 /// Kind of cause.
@@ -274,4 +277,35 @@ pub struct IndexCandidate {
     pub table_bytes: i64,
     /// Rows of the table.
     pub table_rows: f64,
+    /// `queryid` of the statement that it was advised for; empty when it is not known.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 24))]
+    pub query_id: String,
+    /// Mean execution time of that statement when it was looked at, in ms.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub statement_ms: Option<f64>,
+}
+
+impl IndexCandidate {
+    /// Whether both are an index on the same columns of the same table.
+    pub fn is_same_index(&self, other: &Self) -> bool {
+        (&self.schema, &self.table, &self.columns) == (&other.schema, &other.table, &other.columns)
+    }
+}
+
+/// When and where a database was looked at.
+#[derive(Clone, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct LookedAt {
+    /// When (RFC 3339).
+    #[schemars(length(max = 40))]
+    pub at: String,
+    /// Name of the database.
+    #[schemars(length(max = 63))]
+    pub database: String,
+    /// Identifier of the cluster.
+    #[schemars(length(max = 24))]
+    pub system_identifier: String,
+    /// Timeline: another one after a failover.
+    pub timeline: i32,
 }

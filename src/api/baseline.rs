@@ -53,6 +53,7 @@ pub struct BaselineSpec {
     pub refresh: Refresh,
     /// How the profile is learnt.
     #[serde(default)]
+    #[x_kube(validation = ("self.seasonality.all(s, self.seasonality.exists_one(o, o == s))", "statistics.seasonality: each season may be named once"))]
     pub statistics: Statistics,
     /// Metrics of your own: each one SQL statement that returns one number.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -116,6 +117,7 @@ pub enum Tls {
 /// How often to look and how much to remember.
 #[derive(Clone, Debug, Deserialize, KubeSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = ("!self.interval.matches('^[0-9]{1,9}(s|m|h)$') || !self.statementsInterval.matches('^[0-9]{1,9}(s|m|h)$') || duration(self.statementsInterval) >= duration(self.interval)", "collection.statementsInterval must not be shorter than collection.interval"))]
 pub struct Collection {
     /// Time between two light rounds, 1s to 1h.
     #[x_kube(

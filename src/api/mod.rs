@@ -18,8 +18,8 @@ mod remediation_policy;
 mod text;
 
 pub use anomaly::{
-    Anomaly, AnomalySpec, AnomalyState, AnomalyStatus, Band, Evidence, IndexCandidate, Observed, PlanNode, RootCause,
-    RootCauseKind, StatementEvidence, Walk,
+    Anomaly, AnomalySpec, AnomalyState, AnomalyStatus, Band, Evidence, IndexCandidate, LookedAt, Observed, PlanNode,
+    RootCause, RootCauseKind, StatementEvidence, Walk,
 };
 pub use anomaly_rule::{
     AnomalyRule, AnomalyRuleSpec, AnomalyRuleStatus, Detect, IncidentState, LimitDetector, Remediate, Sensitivity,

@@ -1,5 +1,6 @@
 //! The plan of a change: typed, immutable, hashed. What is approved is what is executed.
 
+use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -46,8 +47,9 @@ pub struct PlanTarget {
 }
 
 /// A change. Exactly one member is set.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, KubeSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = ("has(self.addIndex)", "plan.change: exactly one of addIndex must be given"))]
 pub struct Change {
     /// Build an index.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -109,7 +111,7 @@ pub struct Risk {
     pub reasons: Vec<String>,
 }
 
-/// Risk level. low: at once. medium: with watching. high: simulated and approved. critical: never automatic.
+/// Risk level. low, medium: automatic where the policy lets it. high, critical: never automatic, a person approves.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(rename_all = "lowercase")]
 #[allow(missing_docs, reason = "a doc comment would turn the schema's enum into a oneOf")]

@@ -43,9 +43,9 @@ pub struct RemediationPolicySpec {
     /// observe: only look. suggest: plan, and wait for an approval. auto: act by itself up to `autoUpTo`.
     #[serde(default)]
     pub mode: Mode,
-    /// Highest risk that needs no person in mode auto. Critical is never automatic.
+    /// Highest risk that needs no person in mode auto: low or medium. High and critical are never automatic.
     #[serde(default = "default_auto_up_to")]
-    #[x_kube(validation = ("self != 'critical'", "autoUpTo: critical is never automatic; allowed are low, medium, high"))]
+    #[x_kube(validation = ("self in ['low', 'medium']", "autoUpTo: high and critical are never automatic; allowed are low, medium"))]
     pub auto_up_to: RiskLevel,
     /// Budget.
     #[serde(default)]
@@ -53,9 +53,11 @@ pub struct RemediationPolicySpec {
     /// Who must approve, and for how long a question stays open.
     #[serde(default)]
     #[x_kube(validation = ("!self.secondPerson || has(self.requestedBy)", "approvals.requestedBy: must name the policy's writer when secondPerson is true"))]
+    #[x_kube(validation = ("(self.expireAfter.matches('^[0-9]{1,9}(ms|s|m|h)$') && duration(self.expireAfter) >= duration('1s') && duration(self.expireAfter) <= duration('24h')) || self.expireAfter == '1d'", "approvals.expireAfter must be between 1s and 24h"))]
     pub approvals: Approvals,
     /// Time after the end of a change in which the metric has to come back, else the change is undone.
     #[serde(default = "default_rollback_timeout")]
+    #[x_kube(validation = ("(self.matches('^[0-9]{1,9}(ms|s|m|h)$') && duration(self) >= duration('1s') && duration(self) <= duration('24h')) || self == '1d'", "rollbackTimeout must be between 1s and 24h"))]
     pub rollback_timeout: DurationText,
     /// How often an interrupted change is taken up again.
     #[serde(default)]
@@ -63,7 +65,7 @@ pub struct RemediationPolicySpec {
     /// Credentials of the fix; mounted only in its Job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub executor: Option<Executor>,
-    /// Risk level of an action, raised or lowered by name, whatever its plan was rated.
+    /// Risk level of an action, raised or lowered by name, whatever its plan was rated; applied whenever permission is asked.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 32))]
     #[x_kube(validation = ("self.all(action, action in ['add_index'])", "riskOverrides: allowed are the names of changing actions: add_index"))]
@@ -118,7 +120,7 @@ pub struct Approvals {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 256))]
     pub requested_by: Option<String>,
-    /// Time after which an unanswered question expires.
+    /// Time after which a plan that has not begun expires, approved or not.
     pub expire_after: DurationText,
 }
 
@@ -159,7 +161,8 @@ pub enum Backoff {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Executor {
-    /// Secret with the keys `username` and `password`, and `role` when the login role must `SET ROLE` to the owner.
+    /// Secret with the keys `username` and `password`, `role` when the login role must `SET ROLE` to the owner, and `ca.crt`
+    /// for `tls: verify-full`.
     pub secret_ref: LocalReference,
 }
 
@@ -190,6 +193,7 @@ pub enum Priority {
 #[derive(Clone, Debug, Deserialize, KubeSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = ("has(self.table) == has(self.columns)", "table and columns belong together"))]
+#[x_kube(validation = ("self.action != 'notify' || !has(self.timeout)", "timeout means nothing for notify"))]
 #[x_kube(validation = ("!has(self.table) || self.action == 'add_index'", "table and columns are allowed only with add_index"))]
 pub struct Step {
     /// What to do.
@@ -198,16 +202,19 @@ pub struct Step {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 1024))]
     pub when: Option<String>,
-    /// Most time for the step; for add_index the limit of the build.
+    /// Most time for the step; for add_index the limit of the build, for looking steps at most 30 s together.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = ("(self.matches('^[0-9]{1,9}(ms|s|m|h)$') && duration(self) >= duration('1s') && duration(self) <= duration('24h')) || self == '1d'", "timeout must be between 1s and 24h"))]
     pub timeout: Option<DurationText>,
     /// add_index: a table that a person prescribes, as `schema.table`, instead of the advisor's finding.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 255))]
+    #[x_kube(validation = ("self.matches('^(\"([^\"]|\"\")+\"|[^.\"]+)[.](\"([^\"]|\"\")+\"|[^.\"]+)$')", "table must be schema.table, each part in double quotes if it holds a dot or a quote"))]
     pub table: Option<String>,
     /// add_index: the columns that a person prescribes, in order.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 3), inner(length(min = 1, max = 63)))]
+    #[x_kube(validation = ("self.all(c, self.exists_one(o, o == c))", "columns: each may be named once"))]
     pub columns: Option<Vec<String>>,
 }
 

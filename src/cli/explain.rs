@@ -309,11 +309,13 @@ mod tests {
             gain: 0.99,
             table_bytes: 412 << 20,
             table_rows: 3_000_000.0,
+            ..IndexCandidate::default()
         };
         object.status = Some(AnomalyStatus {
             state: Some(AnomalyState::Open),
             deviation: Some("+41.2 sigma".into()),
             root_cause: Some(RootCause {
+                looked: None,
                 kind: RootCauseKind::MissingIndex,
                 summary: "orders is read whole for want of an index on customer_id".into(),
                 statements: vec![statement],

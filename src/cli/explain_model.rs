@@ -133,6 +133,7 @@ fn cause(found: &RootCause) -> RootCause {
         missing_index: found.missing_index.as_ref().map(index),
         facts: evidence(&found.facts),
         evidence: evidence(&found.evidence),
+        looked: None,
     }
 }
 

@@ -110,8 +110,29 @@ pub struct Context {
 }
 
 impl Context {
-    /// Publishes an Event on a transition. An Event that cannot be published is not worth failing a pass for.
+    /// Publishes an Event on a transition, which is on the object as well. An Event that cannot be published is not worth
+    /// failing a pass for.
     pub async fn event<K>(&self, object: &K, warning: bool, reason: &str, action: &str, note: String)
+    where
+        K: Resource<DynamicType = ()> + ResourceExt,
+    {
+        if let Err(error) = self.tell(object, warning, reason, action, note).await {
+            tracing::warn!(object = object.name_any(), reason, %error, "Event lost");
+        }
+    }
+
+    /// Tells people by an Event.
+    ///
+    /// # Errors
+    /// [`Error`] when it could not be published: nobody was told.
+    pub async fn tell<K>(
+        &self,
+        object: &K,
+        warning: bool,
+        reason: &str,
+        action: &str,
+        note: String,
+    ) -> Result<(), Error>
     where
         K: Resource<DynamicType = ()> + ResourceExt,
     {
@@ -123,9 +144,7 @@ impl Context {
             action: action.to_owned(),
             secondary: None,
         };
-        if let Err(error) = call("publish an Event", self.recorder.publish(&event, &object.object_ref(&()))).await {
-            tracing::debug!(%error, "Event lost");
-        }
+        call("publish an Event", self.recorder.publish(&event, &object.object_ref(&()))).await
     }
 }
 

@@ -150,6 +150,7 @@ fn judge(
             table_bytes: table.bytes,
             table_rows: table.rows,
             columns: best.columns,
+            ..IndexCandidate::default()
         },
         node: plan_node(scan, Some(table)),
         selectivity: best.selectivity,

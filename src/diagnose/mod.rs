@@ -14,7 +14,7 @@ pub mod predicates;
 pub mod safe;
 pub mod text;
 
-use crate::api::{Evidence, RootCause, RootCauseKind, StatementEvidence};
+use crate::api::{Evidence, IndexCandidate, RootCause, RootCauseKind, StatementEvidence};
 
 pub use facts::Facts;
 pub use looked::{Looked, LookedStatement, StatementGrowth};
@@ -130,9 +130,15 @@ pub fn diagnose(looked: &Looked) -> Diagnosis {
         kind,
         summary: printable(&summary, 512),
         statements,
-        missing_index: advice.map(|(_, advice)| advice.candidate),
+        // What is measured afterwards is the statement that the index is for, which need not be the one that grew most.
+        missing_index: advice.map(|(one, advice)| IndexCandidate {
+            query_id: one.statement.growth.query_id.to_string(),
+            statement_ms: Some(one.statement.growth.mean_ms),
+            ..advice.candidate
+        }),
         facts: facts.to_evidence(),
         evidence: notes.evidence,
+        looked: None,
     };
     Diagnosis { root_cause, facts }
 }

@@ -6,10 +6,12 @@
 //! | AwaitingApproval | Cleared · Refused · Expired · Superseded · Deferred |
 //! | Cleared, Deferred | (reservation) · Reserved · AwaitingApproval · Deferred · Refused · Expired · Superseded |
 //! | Reserved | (Job) · Running · what Cleared has |
-//! | Running | (next attempt) · Verifying · RollingBack · Failed |
+//! | Running | (next attempt) · Verifying · RollingBack · Failed · Deferred, when the executor says that its reason passes |
 //! | Verifying | Succeeded · RollingBack · Unverified |
-//! | Unverified | Succeeded · RollingBack, watched on for 72 h |
-//! | RollingBack | (stop the Job) · (undo Job) · RolledBack · RollbackFailed |
+//! | Unverified | Succeeded · RollingBack when its statements are slower, watched on for 72 h |
+//! | RollingBack | (stop the Job) · (undo Job) · RolledBack · RollbackFailed · Failed, when nothing was ever begun |
+//!
+//! An object that is being deleted takes no place in the budget and gets no Job.
 //!
 //! Every decision is one write. After a crash the same question is asked again, with the same answer.
 
@@ -23,6 +25,7 @@ mod model;
 #[cfg(test)]
 mod tests;
 
+pub use before::waits_for_database;
 pub use situation::{
     AnomalySeen, Decision, JobPhase, JobSeen, Purpose, Situation, StatusPatch, is_terminal, job_name, timestamp,
 };
@@ -31,6 +34,17 @@ use crate::api::RemediationState as State;
 
 /// The one external write that comes next.
 pub fn decide(situation: &Situation<'_>) -> Decision {
+    let decision = next(situation);
+    if situation.deleted && matches!(decision, Decision::Reserve | Decision::CreateJob { .. }) {
+        return Decision::Wait {
+            until_ms: None,
+            reason: "it is being deleted: nothing is begun for it any more".into(),
+        };
+    }
+    decision
+}
+
+fn next(situation: &Situation<'_>) -> Decision {
     match situation.state() {
         State::Planned | State::AwaitingApproval | State::Cleared | State::Deferred | State::Reserved => {
             before::decide(situation)

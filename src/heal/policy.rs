@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::actions::{self, Prescribed};
-use crate::api::{self, ActionName, Backoff, DurationText, Mode, Priority, RemediationPolicySpec, RiskLevel};
+use crate::api::{
+    self, ActionName, AddIndex, Backoff, DurationText, IndexCandidate, Mode, Priority, RemediationPolicySpec, RiskLevel,
+};
 
 use super::condition::{self, Condition};
 
@@ -82,6 +84,41 @@ impl Policy {
     pub fn backoff_ms(&self, attempt: u32) -> i64 {
         backoff_ms(self.backoff, attempt)
     }
+
+    /// Whether a strategy still asks for a change: by a step of the action that prescribes exactly it, or that takes what
+    /// was `advised`, and that was it.
+    ///
+    /// # Errors
+    /// Why not, for people.
+    pub fn asks_for(
+        &self,
+        strategy: &str,
+        action: ActionName,
+        change: &AddIndex,
+        advised: Option<&IndexCandidate>,
+    ) -> Result<(), String> {
+        let Some(steps) = self.strategies.get(strategy).map(|strategy| &strategy.steps) else {
+            return Err(format!("the policy has no strategy {strategy:?} any more"));
+        };
+        let wanted = (&change.schema, &change.table, &change.columns);
+        let asks = |step: &Step| match &step.prescribed {
+            Some(index) => (&index.schema, &index.table, &index.columns) == wanted,
+            None => advised.is_some_and(|index| (&index.schema, &index.table, &index.columns) == wanted),
+        };
+        if steps.iter().any(|step| step.action == action && asks(step)) {
+            return Ok(());
+        }
+        Err(format!("no step of strategy {strategy:?} asks for this change any more"))
+    }
+}
+
+impl Strategy {
+    /// Most time for one look, which does the work of all looking steps: what they have together, at most 30 s.
+    pub fn look_limit(&self) -> Duration {
+        let looks = |step: &&Step| matches!(step.action, ActionName::AnalyzeQuery | ActionName::CheckIndexes);
+        let limits: Vec<Duration> = self.steps.iter().filter(looks).map(|step| step.timeout).collect();
+        if limits.is_empty() { LOOK_LIMIT } else { limits.iter().sum::<Duration>().min(LOOK_LIMIT) }
+    }
 }
 
 /// See [`Policy::backoff_ms`].
@@ -98,11 +135,11 @@ pub fn backoff_ms(backoff: Backoff, attempt: u32) -> i64 {
 /// # Errors
 /// [`FieldError`] of the first field that cannot be used.
 pub fn resolve(spec: &RemediationPolicySpec) -> Result<Policy, FieldError> {
-    if spec.auto_up_to == RiskLevel::Critical {
+    if spec.auto_up_to >= RiskLevel::High {
         return Err(FieldError {
             field: "autoUpTo".into(),
-            found: "critical".into(),
-            allowed: "low, medium, high: critical is never automatic".into(),
+            found: super::risk::name(spec.auto_up_to).into(),
+            allowed: "low, medium: high and critical are never automatic".into(),
         });
     }
     if spec.limits.fixes_per_hour == 0 {
@@ -130,7 +167,7 @@ pub fn resolve(spec: &RemediationPolicySpec) -> Result<Policy, FieldError> {
         auto_up_to: spec.auto_up_to,
         fixes_per_hour: spec.limits.fixes_per_hour,
         second_person: spec.approvals.second_person,
-        expire_after_ms: duration("approvals.expireAfter", &spec.approvals.expire_after, Duration::MAX)?
+        expire_after_ms: duration("approvals.expireAfter", &spec.approvals.expire_after, LONGEST)?
             .as_millis()
             .try_into()
             .unwrap_or(i64::MAX),
@@ -151,7 +188,7 @@ fn duration(field: &str, text: &DurationText, longest: Duration) -> Result<Durat
     };
     let duration = text.resolve().map_err(|_| error("a whole number with one unit of ms, s, m, h, d, such as 5m"))?;
     if duration < Duration::from_secs(1) || duration > longest {
-        return Err(error(if longest == LONGEST { "1s to 24h" } else { "at least 1s" }));
+        return Err(error("1s to 24h"));
     }
     Ok(duration)
 }
@@ -172,6 +209,13 @@ fn resolve_step(field: &str, step: &api::Step) -> Result<Step, FieldError> {
         found: format!("{:?}: {} at character {}", error.source_text, error.message, error.position),
         allowed: error.allowed,
     })?;
+    if step.action == ActionName::Notify && step.timeout.is_some() {
+        return Err(FieldError {
+            field: format!("{field}.timeout"),
+            found: "a timeout of notify".into(),
+            allowed: "no timeout: telling people takes no time".into(),
+        });
+    }
     let timeout = match &step.timeout {
         Some(text) => duration(&format!("{field}.timeout"), text, LONGEST)?,
         None if actions::action(step.action).changing => BUILD_LIMIT,
@@ -190,6 +234,14 @@ fn resolve_step(field: &str, step: &api::Step) -> Result<Step, FieldError> {
                     field: format!("{field}.columns"),
                     found: format!("{} columns", columns.len()),
                     allowed: "1 to 3 columns".into(),
+                });
+            }
+            let repeated = columns.iter().enumerate().any(|(index, column)| columns[..index].contains(column));
+            if repeated {
+                return Err(FieldError {
+                    field: format!("{field}.columns"),
+                    found: "a column twice".into(),
+                    allowed: "each column once".into(),
                 });
             }
             Some(Prescribed { schema, table, columns: columns.clone() })
@@ -264,8 +316,13 @@ mod tests {
     fn a_wrong_field_is_named_with_what_was_found_and_what_is_allowed() {
         for (steps, field) in [
             (serde_json::json!([{"action": "notify", "when": "facts.unknown"}]), "strategies.slow.steps[0].when"),
-            (serde_json::json!([{"action": "notify", "timeout": "0s"}]), "strategies.slow.steps[0].timeout"),
-            (serde_json::json!([{"action": "notify", "timeout": "5 m"}]), "strategies.slow.steps[0].timeout"),
+            (serde_json::json!([{"action": "notify", "timeout": "10s"}]), "strategies.slow.steps[0].timeout"),
+            (serde_json::json!([{"action": "add_index", "timeout": "0s"}]), "strategies.slow.steps[0].timeout"),
+            (serde_json::json!([{"action": "add_index", "timeout": "5 m"}]), "strategies.slow.steps[0].timeout"),
+            (
+                serde_json::json!([{"action": "add_index", "table": "a.b", "columns": ["c", "d", "c"]}]),
+                "strategies.slow.steps[0].columns",
+            ),
             (
                 serde_json::json!([{"action": "add_index", "table": "orders", "columns": ["a"]}]),
                 "strategies.slow.steps[0].table",
@@ -278,6 +335,53 @@ mod tests {
         let mut overridden = spec(serde_json::json!([{"action": "notify"}]));
         overridden.risk_overrides.insert("drop_table".into(), RiskLevel::Low);
         assert_eq!(resolve(&overridden).unwrap_err().field, "riskOverrides");
+    }
+
+    #[test]
+    fn nothing_above_medium_is_ever_automatic() {
+        for level in [RiskLevel::High, RiskLevel::Critical] {
+            let mut spec = spec(serde_json::json!([{"action": "notify"}]));
+            spec.auto_up_to = level;
+            assert_eq!(resolve(&spec).unwrap_err().field, "autoUpTo");
+        }
+    }
+
+    #[test]
+    fn a_look_has_the_time_of_all_looking_steps() {
+        let limit = |steps| resolve(&spec(steps)).unwrap().strategies["slow"].look_limit();
+        let steps = serde_json::json!([
+            {"action": "analyze_query", "timeout": "5s"}, {"action": "check_indexes", "timeout": "2s"}, {"action": "add_index"}
+        ]);
+        assert_eq!(limit(steps), Duration::from_secs(7));
+        assert_eq!(limit(serde_json::json!([{"action": "analyze_query"}, {"action": "check_indexes"}])), LOOK_LIMIT);
+        assert_eq!(limit(serde_json::json!([{"action": "add_index"}])), LOOK_LIMIT);
+    }
+
+    #[test]
+    fn a_strategy_asks_for_what_a_step_of_it_prescribes_or_was_advised() {
+        let change = |column: &str| AddIndex {
+            schema: "s".into(),
+            table: "t".into(),
+            columns: vec![column.into()],
+            ..AddIndex::default()
+        };
+        let advised = IndexCandidate {
+            schema: "s".into(),
+            table: "t".into(),
+            columns: vec!["b".into()],
+            ..IndexCandidate::default()
+        };
+        let asks = |steps, change: &AddIndex, strategy: &str| {
+            let policy = resolve(&spec(steps)).unwrap();
+            policy.asks_for(strategy, ActionName::AddIndex, change, Some(&advised))
+        };
+        let prescribed = serde_json::json!([{"action": "add_index", "table": "s.t", "columns": ["a"]}]);
+        assert_eq!(asks(prescribed.clone(), &change("a"), "slow"), Ok(()));
+        assert!(asks(prescribed.clone(), &change("b"), "slow").unwrap_err().contains("no step of strategy"));
+        assert!(asks(prescribed, &change("a"), "other").unwrap_err().contains("no strategy"));
+        assert_eq!(asks(serde_json::json!([{"action": "add_index"}]), &change("b"), "slow"), Ok(()));
+        assert!(asks(serde_json::json!([{"action": "add_index"}]), &change("a"), "slow").is_err());
+        assert!(asks(serde_json::json!([{"action": "notify"}]), &change("b"), "slow").is_err());
     }
 
     #[test]

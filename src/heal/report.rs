@@ -35,6 +35,9 @@ pub struct FixReport {
     /// `indisvalid` at the end, when there is an index.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub index_valid: Option<bool>,
+    /// The reason passes by itself, such as a long transaction: worth another attempt later.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub transient: bool,
     /// RFC 3339, clock of the Job.
     pub started_at: String,
     /// RFC 3339, clock of the Job.

@@ -1,23 +1,33 @@
 //! How dangerous a plan is. The rating is a written rule; the policy may set the level of an action by name.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::api::{Risk, RiskLevel};
 
 /// Table size from which an index build is no longer low risk.
 const SMALL_TABLE_BYTES: i64 = 1 << 30;
+/// Longest reason (limit of the kind).
+const REASON: usize = 256;
+
+/// What a rating is made from.
+#[derive(Clone, Debug, Default)]
+pub struct IndexFacts<'a> {
+    /// Size of the table in bytes; what is not known counts against the build.
+    pub table_bytes: Option<i64>,
+    /// Estimated time of the build in seconds.
+    pub build_seconds: Option<f64>,
+    /// How many of the statements that grew read the table, and their share of all growth, 0 to 1.
+    pub statements: Option<(usize, f64)>,
+    /// What was found about load and replicas, for people.
+    pub surroundings: Vec<&'a str>,
+}
 
 /// Rates `add_index`: low if the table is under 1 GiB and the estimated build takes less than the policy's
-/// `rollbackTimeout`, else medium. What is not known counts against it.
-pub fn add_index(
-    table_bytes: Option<i64>,
-    build_seconds: Option<f64>,
-    rollback_timeout: Duration,
-    overrides: &BTreeMap<String, RiskLevel>,
-) -> Risk {
+/// `rollbackTimeout`, else medium. What is not known counts against it. `riskOverrides` are applied when permission is
+/// asked for, not here: a plan keeps the level that it was rated.
+pub fn add_index(facts: &IndexFacts<'_>, rollback_timeout: Duration) -> Risk {
     let limit = rollback_timeout.as_secs_f64();
-    let (table_small, table) = match table_bytes {
+    let (table_small, table) = match facts.table_bytes {
         Some(bytes) => (
             bytes < SMALL_TABLE_BYTES,
             format!(
@@ -28,7 +38,7 @@ pub fn add_index(
         ),
         None => (false, "the size of the table is not known".to_owned()),
     };
-    let (build_short, build) = match build_seconds {
+    let (build_short, build) = match facts.build_seconds {
         Some(seconds) if seconds.is_finite() => (
             seconds < limit,
             format!(
@@ -40,16 +50,21 @@ pub fn add_index(
     };
     let level = if table_small && build_short { RiskLevel::Low } else { RiskLevel::Medium };
     let mut reasons = if table_small { vec![build, table] } else { vec![table, build] };
+    reasons.push(match facts.statements {
+        Some((count, share)) => {
+            format!("{count} of the statements that grew read the table, with {:.0} % of the growth", share * 100.0)
+        }
+        None => "none of the statements that grew is known to read the table".to_owned(),
+    });
+    reasons.extend(facts.surroundings.iter().map(|found| (*found).to_owned()));
     reasons.push("it is built concurrently: reads and writes go on".to_owned());
     reasons.push("it can be taken back: DROP INDEX CONCURRENTLY".to_owned());
-    overridden("add_index", Risk { level, reasons }, overrides)
-}
-
-fn overridden(action: &str, risk: Risk, overrides: &BTreeMap<String, RiskLevel>) -> Risk {
-    let Some(level) = overrides.get(action).copied().filter(|level| *level != risk.level) else { return risk };
-    let mut reasons =
-        vec![format!("set to {} by the policy's riskOverrides (rated {})", name(level), name(risk.level))];
-    reasons.extend(risk.reasons);
+    reasons.push(match level {
+        RiskLevel::Low => "recommendation: build it now; it is measured, and taken back if it does not help".to_owned(),
+        _ => "recommendation: a person decides; best built at a quiet time, for it costs reading the whole table"
+            .to_owned(),
+    });
+    let reasons = reasons.iter().map(|reason| reason.chars().take(REASON).collect()).collect();
     Risk { level, reasons }
 }
 
@@ -71,7 +86,9 @@ mod tests {
 
     #[test]
     fn a_small_quick_build_is_low_and_everything_else_medium() {
-        let level = |bytes, seconds| add_index(bytes, seconds, TIMEOUT, &BTreeMap::new()).level;
+        let level = |table_bytes, build_seconds| {
+            add_index(&IndexFacts { table_bytes, build_seconds, ..IndexFacts::default() }, TIMEOUT).level
+        };
         assert_eq!(level(Some(1 << 29), Some(20.0)), RiskLevel::Low);
         assert_eq!(level(Some(1 << 30), Some(20.0)), RiskLevel::Medium);
         assert_eq!(level(Some(1 << 29), Some(300.0)), RiskLevel::Medium);
@@ -80,10 +97,19 @@ mod tests {
     }
 
     #[test]
-    fn an_override_is_the_first_reason() {
-        let overrides = BTreeMap::from([("add_index".to_owned(), RiskLevel::High)]);
-        let risk = add_index(Some(1), Some(1.0), TIMEOUT, &overrides);
-        assert_eq!(risk.level, RiskLevel::High);
-        assert!(risk.reasons[0].contains("riskOverrides (rated low)"), "{:?}", risk.reasons);
+    fn a_person_reads_what_is_affected_what_surrounds_it_and_what_is_recommended() {
+        let long = "x".repeat(2000);
+        let facts = IndexFacts {
+            table_bytes: Some(1 << 29),
+            build_seconds: Some(4.0),
+            statements: Some((2, 0.83)),
+            surroundings: vec!["holds: 3 sessions are active on 4 cores", "holds: no replica is connected", &long],
+        };
+        let reasons = add_index(&facts, TIMEOUT).reasons;
+        let has = |part: &str| reasons.iter().any(|reason| reason.contains(part));
+        assert!(has("2 of the statements that grew read the table, with 83 % of the growth"), "{reasons:?}");
+        assert!(has("3 sessions are active") && has("no replica is connected") && has("recommendation: build it now"));
+        assert!(reasons.len() <= 16 && reasons.iter().all(|reason| reason.chars().count() <= 256));
+        assert!(add_index(&IndexFacts::default(), TIMEOUT).reasons.iter().any(|one| one.contains("a person decides")));
     }
 }

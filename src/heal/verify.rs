@@ -9,6 +9,10 @@ const ENOUGH_CALLS: f64 = 30.0;
 const ENOUGH_SAMPLES: usize = 3;
 /// Share above the figure before the change from which the change made things worse.
 const WORSE: f64 = 1.2;
+/// Share of the figure before the change down to which a smaller one is chance, and no evidence.
+const BETTER: f64 = 0.8;
+/// Expected intervals without a sample from which two samples are no neighbours.
+const GAP: i64 = 2;
 
 /// What has been measured since the change.
 #[derive(Clone, Copy, Debug)]
@@ -19,7 +23,7 @@ pub struct Measurement<'a> {
     pub applied_ms: i64,
     /// Time and value of the metric, oldest first; not finite where there was none.
     pub samples: &'a [(i64, f32)],
-    /// The targeted statements, when they could be read.
+    /// The targeted statements since [`statements_from_ms`], when they could be read.
     pub statements: Option<StatementFigures>,
 }
 
@@ -31,36 +35,50 @@ pub enum Verdict {
         /// When the time is up, ms since the Unix epoch.
         until_ms: i64,
     },
-    /// Back inside the band, better than before, and the targeted statements faster.
+    /// Back inside the band and better than before, by a margin that is no chance.
     Succeeded,
-    /// More than 20 % worse than before: to be undone at once.
+    /// The metric is more than 20 % worse than before: to be undone at once.
     Worse,
+    /// The targeted statements themselves are more than 20 % slower than before: to be undone at once.
+    StatementsWorse,
     /// Not back in time: to be undone.
     NotBack,
     /// The time is up, and there is too little data to tell.
     Unverified,
 }
 
+/// From when on the targeted statements speak of the change, ms since the Unix epoch.
+///
+/// Executions that began before it end after it and carry their whole time: they are left to end first.
+pub fn statements_from_ms(verification: &Verification, applied_ms: i64) -> i64 {
+    let before_ms = verification.statements_before_ms.filter(|before| before.is_finite()).unwrap_or(0.0);
+    applied_ms.saturating_add(before_ms.max(0.0) as i64)
+}
+
 /// Judges a change.
 ///
-/// Succeeded: the newest sample is inside the band and better than before, the targeted statements (when there are
-/// some) ran and are faster, and either they ran at least 30 times or the last three samples are all inside.
-/// Worse: the last three samples, or the mean of at least 30 executions, are more than 20 % worse than before.
-/// When the time is up: `Unverified` without a band, with fewer than three samples outside it, or when the targeted
-/// statements were never executed or could not be read; else `NotBack`.
+/// Succeeded: the newest sample is inside the band and better than before, and there is evidence that is no chance:
+/// - with targeted statements: their mean is at most 80 % of before, and either they ran at least 30 times or the last
+///   three samples are all inside;
+/// - without: the last three samples are all inside, and better than before by 20 % at least.
+///
+/// Worse: the last three samples after the last execution that began before the change are more than 20 % worse than
+/// before. `StatementsWorse`: the mean of at least 30 executions is. Samples in a row are neighbours: a gap of more than
+/// two intervals ends the row.
+///
+/// When the time is up: `Unverified` without a band, with fewer than three samples outside it, when the targeted
+/// statements were never executed or could not be read, or when the metric is back without evidence; else `NotBack`.
 pub fn judge(verification: &Verification, measurement: &Measurement<'_>) -> (Verdict, VerificationStatus) {
-    let usable: Vec<(i64, f64)> = measurement
+    let finite: Vec<(i64, f64)> = measurement
         .samples
         .iter()
-        .filter(|(at, _)| *at > measurement.applied_ms)
+        .filter(|(at, value)| *at > measurement.applied_ms && value.is_finite())
         .map(|(at, value)| (*at, f64::from(*value)))
         .collect();
-    let finite: Vec<f64> = usable.iter().map(|(_, value)| *value).filter(|value| value.is_finite()).collect();
     // The first sample speaks of a time that began before the change: it is the figure only while it is the only one.
-    let after = if finite.len() > 1 { &finite[1..] } else { &finite };
+    let after: Vec<f64> = finite.iter().skip(usize::from(finite.len() > 1)).map(|(_, value)| *value).collect();
     let statements = measurement.statements.filter(|figures| figures.calls >= 1.0 && figures.mean_ms.is_finite());
-    let deadline = measurement.applied_ms.saturating_add(i64::from(verification.timeout_seconds) * 1000);
-    let (verdict, text) = verdict(verification, &usable, &finite, statements, measurement.now_ms, deadline);
+    let (verdict, text) = verdict(verification, measurement, &finite, statements);
     let status = VerificationStatus {
         before: Measured {
             value: Some(verification.before),
@@ -68,7 +86,7 @@ pub fn judge(verification: &Verification, measurement: &Measurement<'_>) -> (Ver
             calls: None,
         },
         after: Measured {
-            value: median(after),
+            value: median(&after),
             statements_ms: statements.map(|figures| figures.mean_ms),
             calls: statements.map(|figures| figures.calls as i64),
         },
@@ -79,28 +97,30 @@ pub fn judge(verification: &Verification, measurement: &Measurement<'_>) -> (Ver
 
 fn verdict(
     verification: &Verification,
-    usable: &[(i64, f64)],
-    finite: &[f64],
+    measurement: &Measurement<'_>,
+    samples: &[(i64, f64)],
     statements: Option<StatementFigures>,
-    now_ms: i64,
-    deadline: i64,
 ) -> (Verdict, String) {
     let metric = &verification.metric;
     let before = verification.before;
-    let good = |value: f64| inside(verification, value) && better(verification, value);
-    let run = usable.iter().rev().take_while(|(_, value)| value.is_finite() && good(*value)).count();
+    let good = |value: f64| has_band(verification) && inside(verification, value) && better(verification, value);
+    let back = row(samples, good);
     let wants_statements = !verification.query_ids.is_empty();
     let many_calls = statements.is_some_and(|figures| figures.calls >= ENOUGH_CALLS);
-    let faster = match (wants_statements, statements, verification.statements_before_ms) {
-        (false, _, _) | (true, Some(_), None) => true,
+    let clear_row = row(samples, |value| good(value) && clearly_better(verification, value)) >= ENOUGH_SAMPLES;
+    // Mean now as a share of the mean before.
+    let ratio = statements.zip(verification.statements_before_ms).map(|(now, before_ms)| now.mean_ms / before_ms);
+    let evidence = match (wants_statements, statements, ratio) {
+        (false, _, _) | (true, Some(_), None) => clear_row,
         (true, None, _) => false,
-        (true, Some(figures), Some(before_ms)) => figures.mean_ms < before_ms,
+        (true, Some(_), Some(ratio)) => ratio <= BETTER && (back >= ENOUGH_SAMPLES || many_calls),
     };
-    if has_band(verification) && run >= 1 && faster && (run >= ENOUGH_SAMPLES || (wants_statements && many_calls)) {
+    if back >= 1 && evidence {
         return (Verdict::Succeeded, format!("{metric} is back inside its band and better than before ({before})"));
     }
-    let last: Vec<f64> = finite.iter().rev().take(ENOUGH_SAMPLES).copied().collect();
-    if last.len() == ENOUGH_SAMPLES && last.iter().all(|value| worse(verification, *value)) {
+    let from_ms = statements_from_ms(verification, measurement.applied_ms);
+    let later: Vec<(i64, f64)> = samples.iter().copied().filter(|(at, _)| *at > from_ms).collect();
+    if row(&later, |value| worse(verification, value)) >= ENOUGH_SAMPLES {
         return (Verdict::Worse, format!("{metric} is more than 20 % worse than before ({before})"));
     }
     if let (Some(figures), Some(before_ms)) = (statements, verification.statements_before_ms)
@@ -109,40 +129,64 @@ fn verdict(
         && figures.mean_ms > before_ms * WORSE
     {
         return (
-            Verdict::Worse,
+            Verdict::StatementsWorse,
             format!(
                 "the targeted statements take {:.1} ms: more than 20 % worse than before ({before_ms:.1} ms)",
                 figures.mean_ms
             ),
         );
     }
-    if now_ms < deadline {
+    let deadline = measurement.applied_ms.saturating_add(i64::from(verification.timeout_seconds) * 1000);
+    if measurement.now_ms < deadline {
         return (Verdict::Pending { until_ms: deadline }, format!("waiting for {metric} to come back inside its band"));
     }
     let unverified = |text: &str| (Verdict::Unverified, format!("{text}: it cannot be told whether the change helped"));
     if !has_band(verification) {
         return unverified(&format!("{metric} has no band"));
     }
-    if finite.is_empty() {
+    if samples.is_empty() {
         return unverified(&format!("there is no value of {metric} since the change"));
     }
     if wants_statements && statements.is_none() {
         return unverified("the targeted statements were not executed since the change, or could not be read");
     }
-    if !faster && many_calls {
+    if many_calls && wants_statements && ratio.is_some_and(|ratio| ratio >= 1.0) {
         return (Verdict::NotBack, "the targeted statements are not faster than before".to_owned());
     }
-    if finite.len() < ENOUGH_SAMPLES {
-        return unverified(&format!("there are only {} values of {metric} since the change", finite.len()));
+    if samples.len() < ENOUGH_SAMPLES {
+        return unverified(&format!("there are only {} values of {metric} since the change", samples.len()));
     }
-    if faster && run >= 1 {
-        return unverified(&format!("{metric} is back inside its band, but for too few values"));
+    if back >= ENOUGH_SAMPLES {
+        return unverified(&format!(
+            "{metric} is back inside its band, but what was measured is less than 20 % better"
+        ));
+    }
+    if back >= 1 {
+        return unverified(&format!("{metric} is back inside its band, but for too few values in a row"));
     }
     let seconds = verification.timeout_seconds;
     (
         Verdict::NotBack,
         format!("{metric} was not back inside its band and better than before ({before}) within {seconds} s"),
     )
+}
+
+/// How many of the newest samples are so, without a gap between them.
+fn row(samples: &[(i64, f64)], is_so: impl Fn(f64) -> bool) -> usize {
+    let mut spacings: Vec<i64> = samples.windows(2).map(|pair| pair[1].0 - pair[0].0).collect();
+    spacings.sort_unstable();
+    // The lower one of two middle spacings: a gap must not make itself usual.
+    let longest = spacings.get(spacings.len().saturating_sub(1) / 2).map_or(i64::MAX, |usual| usual * GAP);
+    let mut count = 0;
+    let mut next_at = None;
+    for (at, value) in samples.iter().rev() {
+        if !is_so(*value) || next_at.is_some_and(|next| next - at > longest) {
+            break;
+        }
+        count += 1;
+        next_at = Some(*at);
+    }
+    count
 }
 
 fn has_band(verification: &Verification) -> bool {
@@ -160,6 +204,11 @@ fn was_below(verification: &Verification) -> bool {
 
 fn better(verification: &Verification, value: f64) -> bool {
     if was_below(verification) { value > verification.before } else { value < verification.before }
+}
+
+fn clearly_better(verification: &Verification, value: f64) -> bool {
+    let margin = verification.before.abs() * (1.0 - BETTER);
+    if was_below(verification) { value >= verification.before + margin } else { value <= verification.before - margin }
 }
 
 fn worse(verification: &Verification, value: f64) -> bool {
@@ -235,9 +284,53 @@ mod tests {
         assert_eq!(figure(&[]), None);
     }
 
+    fn judged_at(verification: &Verification, samples: &[(i64, f32)], statements: Option<(f64, f64)>) -> Verdict {
+        let statements = statements.map(|(calls, mean_ms)| StatementFigures { calls, mean_ms });
+        judge(verification, &Measurement { now_ms: 200_000, applied_ms: 0, samples, statements }).0
+    }
+
     #[test]
     fn a_gap_breaks_the_row_of_samples() {
-        assert_eq!(judged(&verification(&[]), &[5.0, 5.0, f32::NAN, 5.0], None, 10), PENDING);
+        // Absent samples are left out of what is read: only the times say that they are missing.
+        let gap = [(1000, 90.0), (2000, 90.0), (3000, 5.0), (4000, 5.0), (9000, 5.0)];
+        assert_eq!(judged_at(&verification(&[]), &gap, None), PENDING);
+        let late = [(1000, 5.0), (2000, 5.0), (3000, 5.0), (4000, 5.0), (6000, 5.0)];
+        assert_eq!(judged_at(&verification(&[]), &late, None), Verdict::Succeeded, "one may be missing");
+        let slow = [(20_000, 90.0), (40_000, 5.0), (60_000, 5.0), (80_000, 5.0)];
+        assert_eq!(judged_at(&verification(&[]), &slow, None), Verdict::Succeeded, "the interval is the usual one");
+        let worse = [(1000, 90.0), (2000, 90.0), (3000, 130.0), (4000, 130.0), (99_000, 130.0)];
+        assert_eq!(judged_at(&verification(&[]), &worse, None), PENDING);
+    }
+
+    #[test]
+    fn a_little_better_is_chance_and_no_success() {
+        let near = Verification { before: 11.0, upper: Some(10.0), ..verification(&[]) };
+        assert_eq!(judged(&near, &[9.9; 9], None, 10), PENDING);
+        assert_eq!(judged(&near, &[9.9; 9], None, 300), Verdict::Unverified);
+        assert_eq!(judged(&near, &[8.7; 9], None, 10), Verdict::Succeeded);
+        // Statements that are a shade faster prove nothing either, however often they ran.
+        let targeted = verification(&["1"]);
+        assert_eq!(judged(&targeted, &[5.0; 9], Some((500.0, 99.0)), 10), PENDING);
+        assert_eq!(judged(&targeted, &[5.0; 9], Some((500.0, 99.0)), 300), Verdict::Unverified);
+        assert_eq!(judged(&targeted, &[5.0; 9], Some((500.0, 101.0)), 300), Verdict::NotBack);
+        assert_eq!(judged(&targeted, &[5.0; 9], Some((500.0, 80.0)), 10), Verdict::Succeeded);
+        // Without their figure from before, the metric has to be clearly better.
+        let unknown = Verification { statements_before_ms: None, ..verification(&["1"]) };
+        assert_eq!(judged(&unknown, &[5.0; 9], Some((500.0, 1.0)), 10), Verdict::Succeeded);
+        let unknown = Verification { before: 11.0, ..unknown };
+        assert_eq!(judged(&unknown, &[9.9; 9], Some((500.0, 1.0)), 10), PENDING);
+    }
+
+    #[test]
+    fn executions_that_began_before_the_change_do_not_make_it_worse() {
+        // Statements of 60 s: what ends in the first minute has waited for the old plan.
+        let slow = Verification { statements_before_ms: Some(60_000.0), ..verification(&["1"]) };
+        assert_eq!(statements_from_ms(&slow, 1_000), 61_000);
+        assert_eq!(statements_from_ms(&Verification { statements_before_ms: None, ..slow.clone() }, 1_000), 1_000);
+        let backlog: Vec<(i64, f32)> = (1..60).map(|second| (second * 1000, 150.0)).collect();
+        assert_eq!(judged_at(&slow, &backlog, None), PENDING);
+        let after: Vec<(i64, f32)> = (1..65).map(|second| (second * 1000, 150.0)).collect();
+        assert_eq!(judged_at(&slow, &after, None), Verdict::Worse);
     }
 
     #[test]
@@ -262,7 +355,8 @@ mod tests {
     fn worse_is_seen_at_once() {
         assert_eq!(judged(&verification(&[]), &[121.0, 121.0], None, 10), PENDING);
         assert_eq!(judged(&verification(&[]), &[121.0; 3], None, 10), Verdict::Worse);
-        assert_eq!(judged(&verification(&["1"]), &[], Some((30.0, 121.0)), 10), Verdict::Worse);
+        assert_eq!(judged(&verification(&["1"]), &[], Some((30.0, 121.0)), 10), Verdict::StatementsWorse);
+        assert_eq!(judged(&verification(&["1"]), &[], Some((29.0, 121.0)), 10), PENDING);
     }
 
     #[test]
@@ -285,7 +379,7 @@ mod tests {
             values in proptest::collection::vec(prop_oneof![Just(f32::NAN), 0.0_f32..200.0], 0..12), now in 0_i64..600,
         ) {
             if judged(&verification(&[]), &values, None, now) == Verdict::Succeeded {
-                prop_assert!(values.iter().rev().take(3).all(|value| *value <= 10.0));
+                prop_assert!(values.iter().rev().filter(|value| value.is_finite()).take(3).all(|value| *value <= 10.0));
             }
         }
     }

@@ -16,6 +16,15 @@ pub struct Walked {
     pub state: RemediationState,
 }
 
+/// A step that would repeat a change which was taken back lately.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Barred {
+    /// Index of the step.
+    pub step: usize,
+    /// Why, for people.
+    pub reason: String,
+}
+
 /// What comes next.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Next {
@@ -42,13 +51,14 @@ pub enum Next {
 /// The next step.
 ///
 /// `notified` are the indices of the notify steps that were done; `metric_back` says that the incident is over or
-/// clearing. A step is tried once: refused, expired, superseded and failed ones are stepped over. A notify step sees
-/// `no_fix_available` also when no changing step is left.
+/// clearing. A step is tried once: refused, expired, superseded and failed ones are stepped over, and so are `barred`
+/// ones. A notify step sees `no_fix_available` also when no changing step is left.
 pub fn next(
     strategy: &Strategy,
     facts: Option<&Facts>,
     existing: &[Walked],
     notified: &[usize],
+    barred: &[Barred],
     metric_back: bool,
 ) -> Next {
     if let Some(open) = existing.iter().find(|walked| !machine::is_terminal(walked.state)) {
@@ -70,14 +80,20 @@ pub fn next(
         ));
     }
     let Some(facts) = facts else {
-        return if needs_facts(strategy) { Next::Look } else { walk(strategy, &Facts::default(), existing, notified) };
+        return if needs_facts(strategy) {
+            Next::Look
+        } else {
+            walk(strategy, &Facts::default(), existing, notified, barred)
+        };
     };
-    walk(strategy, facts, existing, notified)
+    walk(strategy, facts, existing, notified, barred)
 }
 
-fn walk(strategy: &Strategy, facts: &Facts, existing: &[Walked], notified: &[usize]) -> Next {
+fn walk(strategy: &Strategy, facts: &Facts, existing: &[Walked], notified: &[usize], barred: &[Barred]) -> Next {
     let changing = |step: &Step| actions::action(step.action).changing;
-    let tried = |index: usize| existing.iter().any(|walked| walked.step == index);
+    let tried = |index: usize| {
+        existing.iter().any(|walked| walked.step == index) || barred.iter().any(|barred| barred.step == index)
+    };
     let left =
         strategy.steps.iter().enumerate().any(|(index, step)| changing(step) && !tried(index) && holds(step, facts));
     let mut told = facts.clone();
@@ -93,10 +109,14 @@ fn walk(strategy: &Strategy, facts: &Facts, existing: &[Walked], notified: &[usi
             return Next::Notify { step: index };
         }
     }
-    Next::Finished(match existing.len() {
-        0 => "no step of the strategy applies".into(),
-        _ => "no step of the strategy is left".into(),
-    })
+    let mut message = match existing.len() + barred.len() {
+        0 => "no step of the strategy applies".to_owned(),
+        _ => "no step of the strategy is left".to_owned(),
+    };
+    for barred in barred {
+        message.push_str(&format!("; step {}: {}", barred.step + 1, barred.reason));
+    }
+    Next::Finished(message)
 }
 
 /// A condition that cannot be evaluated does not hold: fail closed.
@@ -150,9 +170,9 @@ mod tests {
 
     #[test]
     fn it_looks_first_and_takes_the_first_step_whose_condition_holds() {
-        assert_eq!(next(&strategy(), None, &[], &[], false), Next::Look);
-        assert_eq!(next(&strategy(), Some(&facts()), &[], &[], false), CHANGE(2));
-        assert_eq!(next(&strategy(), Some(&Facts::from([("safe", true)])), &[], &[], false), CHANGE(3));
+        assert_eq!(next(&strategy(), None, &[], &[], &[], false), Next::Look);
+        assert_eq!(next(&strategy(), Some(&facts()), &[], &[], &[], false), CHANGE(2));
+        assert_eq!(next(&strategy(), Some(&Facts::from([("safe", true)])), &[], &[], &[], false), CHANGE(3));
     }
 
     #[test]
@@ -165,31 +185,41 @@ mod tests {
             RemediationState::Superseded,
             RemediationState::Succeeded,
         ] {
-            assert_eq!(next(&strategy(), Some(&facts()), &[walked(2, state)], &[], false), CHANGE(3), "{state:?}");
+            assert_eq!(next(&strategy(), Some(&facts()), &[walked(2, state)], &[], &[], false), CHANGE(3), "{state:?}");
         }
     }
 
     #[test]
     fn nothing_is_begun_while_a_change_is_under_way_or_unmeasured() {
         for state in [RemediationState::Planned, RemediationState::Verifying, RemediationState::Unverified] {
-            assert!(matches!(next(&strategy(), Some(&facts()), &[walked(2, state)], &[], false), Next::Wait(_)));
+            assert!(matches!(next(&strategy(), Some(&facts()), &[walked(2, state)], &[], &[], false), Next::Wait(_)));
         }
     }
 
     #[test]
     fn people_are_told_once_when_nothing_is_left() {
         let tried = [walked(2, RemediationState::RolledBack), walked(3, RemediationState::Failed)];
-        assert_eq!(next(&strategy(), Some(&facts()), &tried, &[], false), Next::Notify { step: 4 });
-        assert!(matches!(next(&strategy(), Some(&facts()), &tried, &[4], false), Next::Finished(_)));
-        assert_eq!(next(&strategy(), Some(&Facts::default()), &[], &[], false), Next::Notify { step: 4 });
+        assert_eq!(next(&strategy(), Some(&facts()), &tried, &[], &[], false), Next::Notify { step: 4 });
+        assert!(matches!(next(&strategy(), Some(&facts()), &tried, &[4], &[], false), Next::Finished(_)));
+        assert_eq!(next(&strategy(), Some(&Facts::default()), &[], &[], &[], false), Next::Notify { step: 4 });
+    }
+
+    #[test]
+    fn a_change_that_was_taken_back_lately_is_not_made_again_and_people_are_told() {
+        let barred = |step| Barred { step, reason: "Remediation x made the same change".into() };
+        assert_eq!(next(&strategy(), Some(&facts()), &[], &[], &[barred(2)], false), CHANGE(3));
+        let both = [barred(2), barred(3)];
+        assert_eq!(next(&strategy(), Some(&facts()), &[], &[], &both, false), Next::Notify { step: 4 });
+        let Next::Finished(message) = next(&strategy(), Some(&facts()), &[], &[4], &both, false) else { panic!() };
+        assert!(message.contains("step 3: Remediation x made the same change"), "{message}");
     }
 
     #[test]
     fn it_ends_when_the_metric_is_back_or_the_way_back_failed() {
         let done = [walked(2, RemediationState::Succeeded)];
-        assert!(matches!(next(&strategy(), Some(&facts()), &done, &[], true), Next::Finished(_)));
-        assert!(matches!(next(&strategy(), Some(&facts()), &[], &[], true), Next::Wait(_)));
+        assert!(matches!(next(&strategy(), Some(&facts()), &done, &[], &[], true), Next::Finished(_)));
+        assert!(matches!(next(&strategy(), Some(&facts()), &[], &[], &[], true), Next::Wait(_)));
         let lost = [walked(2, RemediationState::RollbackFailed)];
-        assert!(matches!(next(&strategy(), Some(&facts()), &lost, &[], false), Next::Finished(_)));
+        assert!(matches!(next(&strategy(), Some(&facts()), &lost, &[], &[], false), Next::Finished(_)));
     }
 }

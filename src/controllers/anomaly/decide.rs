@@ -7,11 +7,12 @@ use kube::ResourceExt;
 use kube::api::ObjectMeta;
 
 use super::observe::Observed;
+use super::repeated;
 use crate::actions::{self, PlanRequest};
 use crate::api::conditions::{self, Said, reasons, types};
 use crate::api::{
-    ActionName, Anomaly, AnomalyState, AnomalyStatus, IncidentState, Mode, ObjectReference, Plan, PlanTarget,
-    Remediation, RemediationSpec, RemediationState, RootCause, RootCauseKind, StatementEvidence, Walk,
+    ActionName, Anomaly, AnomalyState, AnomalyStatus, IncidentState, LookedAt, Mode, ObjectReference, Plan, PlanTarget,
+    Remediation, RemediationSpec, RemediationState, RootCause, RootCauseKind, Walk,
 };
 use crate::controllers::incidents;
 use crate::diagnose::facts::{MISSING_INDEX, SAFE};
@@ -26,6 +27,13 @@ use crate::measure::Role;
 /// A cause that is not known, or a change that is not safe now, is looked at again this soon.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(15);
 
+/// Facts older than this are looked at again before a change is planned from them.
+const FRESH_MS: i64 = 5 * 60 * 1000;
+/// A write of ours is in the cache after this time.
+const JUST_LOOKED: Duration = Duration::from_secs(3);
+/// Time for a look when no strategy names one.
+const LOOK_LIMIT: Duration = Duration::from_secs(30);
+
 /// A writer that lives has written the first status of an object after this time.
 const WRITER_SECONDS: u64 = 3;
 
@@ -37,8 +45,10 @@ pub enum Decision {
     Plan { remediation: Box<Remediation>, status: AnomalyStatus },
     /// Tell people.
     Notify { note: String, status: AnomalyStatus },
-    /// Nothing but words.
-    Say { status: AnomalyStatus, look_again: bool },
+    /// Nothing but words; `tell` are those that people have to be told beside.
+    Say { status: AnomalyStatus, look_again: bool, tell: Option<String> },
+    /// What was just looked at is not in the cache yet.
+    Wait,
 }
 
 /// The status of an incident that can no longer be followed; `None` while it can.
@@ -135,6 +145,7 @@ pub fn decide(anomaly: &Anomaly, observed: &Observed) -> Decision {
     let say = |message: String, finished| Decision::Say {
         status: said(anomaly, observed, cause, message, finished),
         look_again,
+        tell: None,
     };
 
     let Some(remediate) = observed.rule.as_ref().and_then(|rule| rule.spec.remediate.as_ref()) else {
@@ -168,10 +179,15 @@ pub fn decide(anomaly: &Anomaly, observed: &Observed) -> Decision {
         .collect();
     let notified: Vec<usize> =
         stored.walk.iter().flat_map(|walk| &walk.notified).filter_map(|step| usize::try_from(*step).ok()).collect();
-    match walk::next(strategy, Some(&facts), &existing, &notified, metric_back(anomaly, observed)) {
+    let barred = repeated::barred(strategy, cause, &observed.on_database, observed.now);
+    match walk::next(strategy, Some(&facts), &existing, &notified, &barred, metric_back(anomaly, observed)) {
         Next::Look => Decision::Look,
         Next::Wait(why) => say(why, false),
-        Next::Finished(why) => say(why, true),
+        Next::Finished(why) => Decision::Say {
+            tell: barred.first().map(|barred| format!("{} A person has to look: {}.", cause.summary, barred.reason)),
+            status: said(anomaly, observed, cause, why, true),
+            look_again,
+        },
         // What is not found or not safe at the first look may be at the next: nobody is woken for that.
         Next::Notify { .. } if look_again && observed.since_onset < observed.patience => {
             say("nothing can be done yet; the database is looked at again".into(), false)
@@ -182,10 +198,15 @@ pub fn decide(anomaly: &Anomaly, observed: &Observed) -> Decision {
             if let Some(walk) = &mut status.walk {
                 walk.notified.push(i32::try_from(step).unwrap_or(i32::MAX));
             }
+            let why: String = barred.iter().map(|barred| format!(" {}.", barred.reason)).collect();
             Decision::Notify {
-                note: format!("{} No automatic fix is available: a person has to look.", cause.summary),
+                note: format!("{} No automatic fix is available: a person has to look.{why}", cause.summary),
                 status,
             }
+        }
+        // An index is planned from facts of now, and of this server.
+        Next::Change { .. } if is_stale(cause, observed) => {
+            if observed.looked_ago.is_some_and(|ago| ago < JUST_LOOKED) { Decision::Wait } else { Decision::Look }
         }
         Next::Change { step, action } => change(anomaly, observed, cause, &policy, strategy, (step, action), &say),
     }
@@ -205,7 +226,7 @@ fn change(
         // What is missing (a connection, a primary) comes without any change of this object: it has to ask again.
         Err(why) => {
             return match say(format!("step {} cannot be planned: {why}", step + 1), false) {
-                Decision::Say { status, .. } => Decision::Say { status, look_again: true },
+                Decision::Say { status, tell, .. } => Decision::Say { status, look_again: true, tell },
                 other => other,
             };
         }
@@ -275,21 +296,16 @@ fn plan(
         system_identifier: identity.system_identifier.clone(),
         timeline: identity.timeline,
     };
-    let query_ids: Vec<String> = cause.statements.iter().map(|statement| statement.query_id.clone()).take(1).collect();
     build(&PlanRequest {
         target: &target,
         timeout: step.timeout,
         prescribed: step.prescribed.as_ref(),
-        candidate: cause.missing_index.as_ref(),
-        table_bytes: None,
+        cause,
         metric: &anomaly.spec.metric,
         before: observed.median_since_onset.unwrap_or(anomaly.spec.observed.value),
         lower: anomaly.spec.observed.band.lower,
         upper: anomaly.spec.observed.band.upper,
-        query_ids: &query_ids,
-        statements_before_ms: cause.statements.first().map(|statement: &StatementEvidence| statement.mean_now_ms),
         rollback_timeout: policy.rollback_timeout,
-        risk_overrides: &policy.risk_overrides,
     })
     .map_err(|error| error.to_string())
 }
@@ -303,17 +319,41 @@ fn metric_back(anomaly: &Anomaly, observed: &Observed) -> bool {
     }
 }
 
+/// Whether the facts are too old, or were seen on another server or in another database than there is now.
+fn is_stale(cause: &RootCause, observed: &Observed) -> bool {
+    let Some(looked) = &cause.looked else { return true };
+    let Ok(at) = looked.at.parse::<jiff::Timestamp>() else { return true };
+    let age_ms = observed.now.as_millisecond() - at.as_millisecond();
+    age_ms > FRESH_MS || observed.here(&looked.at).is_some_and(|here| &here != looked)
+}
+
+/// Most time for a look, by the strategy that the rule names.
+pub fn look_limit(observed: &Observed) -> Duration {
+    let remediate = observed.rule.as_ref().and_then(|rule| rule.spec.remediate.as_ref());
+    let policy = observed.policy.as_ref().and_then(|policy| policy::resolve(&policy.spec).ok());
+    remediate
+        .zip(policy)
+        .and_then(|(remediate, policy)| policy.strategies.get(&remediate.strategy).map(Strategy::look_limit))
+        .unwrap_or(LOOK_LIMIT)
+}
+
 /// Whether a further look found more than other figures of the same cause, which are not worth a write each time.
-pub fn is_news(anomaly: &Anomaly, diagnosis: &Diagnosis) -> bool {
+pub fn is_news(anomaly: &Anomaly, observed: &Observed, diagnosis: &Diagnosis) -> bool {
     let stored = anomaly.status.as_ref().and_then(|status| status.root_cause.as_ref());
     stored.is_none_or(|stored| {
         let found = &diagnosis.root_cause;
-        stored.kind != found.kind || stored.missing_index != found.missing_index || stored.facts != found.facts
+        let same_index = match (&stored.missing_index, &found.missing_index) {
+            (Some(stored), Some(found)) => stored.is_same_index(found) && stored.query_id == found.query_id,
+            (stored, found) => stored.is_none() && found.is_none(),
+        };
+        stored.kind != found.kind || !same_index || stored.facts != found.facts || is_stale(stored, observed)
     })
 }
 
 /// The diagnosis as it is stored.
-pub fn diagnosed(anomaly: &Anomaly, observed: &Observed, diagnosis: Diagnosis) -> AnomalyStatus {
+pub fn diagnosed(anomaly: &Anomaly, observed: &Observed, mut diagnosis: Diagnosis) -> AnomalyStatus {
+    let looked: Option<LookedAt> = observed.here(&format!("{:.3}", observed.now));
+    diagnosis.root_cause.looked = looked;
     let walk =
         anomaly.status.as_ref().and_then(|status| status.walk.clone()).map_or_else(String::new, |walk| walk.message);
     said(anomaly, observed, &diagnosis.root_cause, walk, false)

@@ -2,6 +2,7 @@
 
 mod decide;
 mod observe;
+mod repeated;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +13,7 @@ use kube::{Api, ResourceExt};
 
 use super::{Context, Error, call, status};
 use crate::api::{Anomaly, AnomalyState, AnomalyStatus, Remediation};
+use crate::database::DatabaseError;
 use crate::diagnose;
 use crate::engine::{Connection, TargetView};
 
@@ -47,6 +49,8 @@ pub async fn reconcile(anomaly: Arc<Anomaly>, context: Arc<Context>) -> Result<A
     if let Some(ended) = decide::ended(&anomaly, &observed, k8s_openapi::jiff::Timestamp::now()) {
         // The engine forgets it first: else it would go on with an incident that the object says is over.
         context.engine.end_incident(&observe::key(&anomaly), &anomaly.spec.rule_ref.name).await;
+        let why = ended.conditions.first().map_or("", |condition| condition.message.as_str());
+        tracing::info!(anomaly = anomaly.name_any(), why, "ended");
         status::apply(&api, &anomaly.name_any(), INCIDENT_MANAGER, None, &ended).await?;
         return Ok(Action::await_change());
     }
@@ -66,11 +70,17 @@ pub async fn reconcile(anomaly: Arc<Anomaly>, context: Arc<Context>) -> Result<A
             Ok(Action::await_change())
         }
         decide::Decision::Notify { note, status: said } => {
-            context.event(&*anomaly, true, "NoAutomaticFix", "Notify", note).await;
+            // The object says that people were told only when they were: a failure is tried again with back-off.
+            context.tell(&*anomaly, true, "NoAutomaticFix", "Notify", note).await?;
+            tracing::info!(anomaly = anomaly.name_any(), "people were told");
             write(&anomaly, &api, said).await?;
             Ok(Action::requeue(Duration::from_millis(1)))
         }
-        decide::Decision::Say { status: said, look_again } => {
+        decide::Decision::Wait => Ok(Action::requeue(LOOK_SOON)),
+        decide::Decision::Say { status: said, look_again, tell } => {
+            if let Some(note) = tell.filter(|_| is_other_walk(&anomaly, &said)) {
+                context.tell(&*anomaly, true, "NotRepeated", "Notify", note).await?;
+            }
             write(&anomaly, &api, said).await?;
             Ok(if look_again { Action::requeue(LOOK_AGAIN) } else { Action::await_change() })
         }
@@ -100,11 +110,12 @@ async fn look(
     }
     let onset = observe::onset(anomaly);
     context.looks.now(anomaly.uid().unwrap_or_default());
-    match target.collector.look(onset).await {
+    let looked = tokio::time::timeout(decide::look_limit(observed), target.collector.look(onset)).await;
+    match looked.unwrap_or_else(|_| Err(DatabaseError::Timeout("the time of the looking steps is over".into()))) {
         Ok(looked) => {
             let diagnosis = diagnose::diagnose(&looked);
             tracing::info!(anomaly = anomaly.name_any(), cause = diagnosis.root_cause.summary, "diagnosed");
-            if decide::is_news(anomaly, &diagnosis) {
+            if decide::is_news(anomaly, observed, &diagnosis) {
                 write(anomaly, api, decide::diagnosed(anomaly, observed, diagnosis)).await?;
             }
             Ok(Action::requeue(Duration::from_millis(1)))
@@ -153,10 +164,19 @@ async fn plan(
     write(anomaly, api, said).await
 }
 
+/// Whether the walk says something else than what is stored.
+fn is_other_walk(anomaly: &Anomaly, said: &AnomalyStatus) -> bool {
+    anomaly.status.as_ref().and_then(|status| status.walk.as_ref()) != said.walk.as_ref()
+}
+
 async fn write(anomaly: &Anomaly, api: &Api<Anomaly>, said: AnomalyStatus) -> Result<(), Error> {
     let stored = anomaly.status.clone().unwrap_or_default();
     if stored.root_cause == said.root_cause && stored.walk == said.walk && stored.remediations == said.remediations {
         return Ok(());
+    }
+    if is_other_walk(anomaly, &said) {
+        let walk = said.walk.clone().unwrap_or_default();
+        tracing::info!(anomaly = anomaly.name_any(), finished = walk.finished, "walk: {}", walk.message);
     }
     status::apply(api, &anomaly.name_any(), MANAGER, None, &said).await.map(drop)
 }

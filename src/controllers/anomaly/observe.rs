@@ -6,9 +6,9 @@ use std::time::Duration;
 use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
 
-use crate::api::{Anomaly, AnomalyRule, Baseline, IncidentState, Remediation, RemediationPolicy};
+use crate::api::{Anomaly, AnomalyRule, Baseline, IncidentState, LookedAt, Remediation, RemediationPolicy};
 use crate::controllers::Context;
-use crate::engine::TargetView;
+use crate::engine::{Connection, TargetView};
 use crate::measure::TargetKey;
 use crate::stats;
 
@@ -27,6 +27,10 @@ pub struct Observed {
     pub incident: Option<IncidentState>,
     /// Remediations of this Anomaly, by step.
     pub remediations: Vec<Arc<Remediation>>,
+    /// Remediations of every incident of this database.
+    pub on_database: Vec<Arc<Remediation>>,
+    /// Now.
+    pub now: jiff::Timestamp,
     /// Time since the database was looked at for this Anomaly, in this process.
     pub looked_ago: Option<Duration>,
     /// Time since the onset.
@@ -35,6 +39,19 @@ pub struct Observed {
     pub patience: Duration,
     /// Median of the metric since the onset.
     pub median_since_onset: Option<f64>,
+}
+
+impl Observed {
+    /// What is looked at now, with this time; `None` while nobody answers.
+    pub fn here(&self, at: &str) -> Option<LookedAt> {
+        let Connection::Connected(identity) = &self.target.as_ref()?.connection else { return None };
+        Some(LookedAt {
+            at: at.to_owned(),
+            database: self.baseline.as_ref()?.spec.connection.database.clone(),
+            system_identifier: identity.system_identifier.clone(),
+            timeline: identity.timeline,
+        })
+    }
 }
 
 pub async fn observe(anomaly: &Anomaly, context: &Context) -> Observed {
@@ -51,6 +68,10 @@ pub async fn observe(anomaly: &Anomaly, context: &Context) -> Observed {
     let target = context.engine.target(&key(anomaly));
     let incident = target.as_ref().and_then(|target| target.incidents.get(&anomaly.spec.rule_ref.name).copied());
     let uid = anomaly.uid().unwrap_or_default();
+    let on_database = stores.remediations.state_filter(|remediation| {
+        remediation.namespace().as_deref() == Some(namespace.as_str())
+            && remediation.spec.plan.target.pod == anomaly.spec.pod
+    });
     let mut remediations = stores.remediations.state_filter(|remediation| {
         remediation.spec.anomaly_ref.uid == uid && remediation.namespace().as_deref() == Some(namespace.as_str())
     });
@@ -76,6 +97,8 @@ pub async fn observe(anomaly: &Anomaly, context: &Context) -> Observed {
         target,
         incident,
         remediations,
+        on_database,
+        now: jiff::Timestamp::now(),
         looked_ago: context.looks.ago(&uid),
         since_onset: Duration::from_millis(u64::try_from(jiff::Timestamp::now().as_millisecond() - began).unwrap_or(0)),
         patience,

@@ -2,6 +2,7 @@
 
 mod job;
 mod observe;
+mod wanted;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -55,7 +56,8 @@ pub async fn reconcile(cached: Arc<Remediation>, context: Arc<Context>) -> Resul
             Ok(Action::requeue(AT_ONCE))
         }
         Decision::CreateJob { purpose, attempt } => {
-            create_job(&remediation, &context, &observed, purpose, attempt).await?;
+            let created = create_job(&remediation, &context, &observed, purpose, attempt).await;
+            said_if_refused(created, &remediation, &context, &api).await?;
             Ok(Action::requeue(AT_ONCE))
         }
         Decision::DeleteJob { name } => {
@@ -66,10 +68,33 @@ pub async fn reconcile(cached: Arc<Remediation>, context: Arc<Context>) -> Resul
                 Err(Error::Api { source, .. }) if matches!(source.as_ref(), kube::Error::Api(status) if status.is_not_found()) => {
                     Ok(Action::requeue(AT_ONCE))
                 }
-                Err(error) => Err(error),
+                Err(error) => {
+                    said_if_refused(Err(error), &remediation, &context, &api).await?;
+                    Ok(Action::requeue(AT_ONCE))
+                }
             }
         }
     }
+}
+
+/// What the API server refuses (a right, a quota) does not pass by itself: the object says it, once, and the error is
+/// tried again with back-off.
+async fn said_if_refused(
+    outcome: Result<(), Error>,
+    remediation: &Remediation,
+    context: &Context,
+    api: &Api<Remediation>,
+) -> Result<(), Error> {
+    let Err(error) = outcome else { return Ok(()) };
+    if matches!(error.category(), "forbidden" | "refused") {
+        let stored = remediation.status.clone().unwrap_or_default();
+        let message: String =
+            error.to_string().chars().filter(|character| !character.is_control()).take(1000).collect();
+        if stored.message.as_deref() != Some(message.as_str()) {
+            enter(remediation, context, api, stored.state.unwrap_or_default(), message, StatusPatch::default()).await?;
+        }
+    }
+    Err(error)
 }
 
 fn wait(remediation: &Remediation, until_ms: Option<i64>, now_ms: i64) -> Action {
@@ -155,7 +180,9 @@ async fn reserve(remediation: &Remediation, context: &Context, observed: Observe
     let Some(ledger) = observed.ledger else { return Ok(()) };
     let policy = format!("{}/{}", remediation.namespace().unwrap_or_default(), remediation.spec.policy_ref.name);
     let uid = remediation.uid().unwrap_or_default();
-    safeguards::reserve(&context.client, &context.settings.namespace, ledger, &uid, &policy, observed.now_ms).await
+    safeguards::reserve(&context.client, &context.settings.namespace, ledger, &uid, &policy, observed.now_ms).await?;
+    tracing::info!(remediation = remediation.name_any(), policy, "a place in the budget was reserved");
+    Ok(())
 }
 
 async fn create_job(
@@ -167,7 +194,7 @@ async fn create_job(
 ) -> Result<(), Error> {
     let step = "create the Job";
     let missing = |what: &str| Error::Content { step, reason: what.to_owned() };
-    let destination = observed.destination.as_ref().ok_or_else(|| missing("the database pod has no address"))?;
+    let destination = observed.destination.as_ref().map_err(|reason| missing(reason))?;
     let secret = observed.executor_secret().ok_or_else(|| missing("the policy names no executor Secret"))?;
     let name = machine::job_name(&remediation.uid().unwrap_or_default(), purpose, attempt);
     let job = job::build(remediation, &name, purpose, attempt, destination, secret, &context.settings.image);

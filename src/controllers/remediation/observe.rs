@@ -7,16 +7,18 @@ use kube::runtime::reflector::ObjectRef;
 use kube::{Api, ResourceExt};
 
 use super::job::{ATTEMPT_LABEL, Destination, PURPOSE_LABEL};
+use super::wanted;
 use crate::api::{
-    Anomaly, AnomalyState, Remediation, RemediationApproval, RemediationPolicy, RemediationState as State,
+    Anomaly, AnomalyRule, AnomalyState, Remediation, RemediationApproval, RemediationPolicy, RemediationState as State,
 };
 use crate::controllers::stores::REMEDIATION_LABEL;
 use crate::controllers::{Context, Error, call, remediation_policy, safeguards};
 use crate::engine::Connection;
 use crate::heal::FixReport;
 use crate::heal::approval::ApprovalSeen;
-use crate::heal::machine::{AnomalySeen, JobPhase, JobSeen, Purpose, Situation};
+use crate::heal::machine::{self, AnomalySeen, JobPhase, JobSeen, Purpose, Situation};
 use crate::heal::policy::{self, Policy};
+use crate::heal::verify;
 use crate::measure::{StatementFigures, TargetKey};
 
 /// Time after which a Job without a pod is one that gets none.
@@ -39,9 +41,12 @@ pub struct Observed {
     gate: Result<(), String>,
     pub ledger: Option<safeguards::Ledger>,
     other_in_flight: Option<String>,
+    ahead: Option<String>,
+    unwanted: Option<String>,
     anomaly: AnomalySeen,
     target_present: bool,
-    pub destination: Option<Destination>,
+    deleted: bool,
+    pub destination: Result<Destination, String>,
     jobs: Vec<JobSeen>,
     samples: Vec<(i64, f32)>,
     statements: Option<StatementFigures>,
@@ -67,6 +72,10 @@ impl Observed {
             gate: self.gate.clone(),
             ledger: self.ledger.as_ref().map(|ledger| ledger.reservations.as_slice()),
             other_in_flight: self.other_in_flight.clone(),
+            ahead: self.ahead.clone(),
+            unwanted: self.unwanted.clone(),
+            destination: self.destination.as_ref().map(drop).map_err(Clone::clone),
+            deleted: self.deleted,
             anomaly: self.anomaly,
             target_present: self.target_present,
             jobs: &self.jobs,
@@ -87,11 +96,18 @@ pub async fn observe(remediation: &Remediation, context: &Context) -> Result<Obs
     let state = status.state.unwrap_or_default();
     let stored_policy = policy_of(remediation, &namespace, context).await?;
     let resolved = stored_policy.as_ref().map(|stored| policy::resolve(&stored.spec));
-    let guarded = guarded(remediation, &namespace, state, context).await?;
+    let policy = resolved.as_ref().and_then(|resolved| resolved.as_ref().ok());
+    let guarded = guarded(remediation, &namespace, state, policy, context).await?;
     let key = TargetKey {
         namespace: namespace.clone(),
         baseline: remediation.spec.plan.target.baseline.clone(),
         pod: remediation.spec.plan.target.pod.clone(),
+    };
+    let incident = incident(remediation, &namespace, context).await?;
+    let unwanted = match (state, policy, &incident) {
+        (State::Running | State::Verifying | State::RollingBack | State::Unverified, ..) => None,
+        (_, Some(policy), Some(incident)) => unwanted(remediation, policy, incident, context).await?,
+        _ => None,
     };
     let (samples, statements) = measured(remediation, &status, &key, context).await;
     Ok(Observed {
@@ -108,7 +124,10 @@ pub async fn observe(remediation: &Remediation, context: &Context) -> Result<Obs
         gate: guarded.gate,
         ledger: guarded.ledger,
         other_in_flight: guarded.other_in_flight,
-        anomaly: anomaly(remediation, &namespace, context).await?,
+        ahead: guarded.ahead,
+        unwanted,
+        anomaly: anomaly(incident),
+        deleted: remediation.metadata.deletion_timestamp.is_some(),
         target_present: context.stores.pods.get(&ObjectRef::new(&key.pod).within(&namespace)).is_some(),
         destination: destination(&key, context),
         jobs: jobs(remediation, &namespace, context).await?,
@@ -136,6 +155,7 @@ struct Guarded {
     gate: Result<(), String>,
     ledger: Option<safeguards::Ledger>,
     other_in_flight: Option<String>,
+    ahead: Option<String>,
     blocked: Option<String>,
 }
 
@@ -143,11 +163,19 @@ async fn guarded(
     remediation: &Remediation,
     namespace: &str,
     state: State,
+    policy: Option<&Policy>,
     context: &Context,
 ) -> Result<Guarded, Error> {
     if matches!(state, State::Verifying | State::RollingBack | State::Unverified) {
         let gate = Err("not asked while a change is measured or taken back".to_owned());
-        return Ok(Guarded { approvals: Vec::new(), gate, ledger: None, other_in_flight: None, blocked: None });
+        // A change that is watched on may be taken back long after it: not beside another one.
+        let other_in_flight = if state == State::Unverified {
+            let others = others(remediation, namespace, context).await?;
+            others.iter().find(|other| in_flight(other, remediation, None)).map(|other| other.name_any())
+        } else {
+            None
+        };
+        return Ok(Guarded { approvals: Vec::new(), gate, ledger: None, other_in_flight, ahead: None, blocked: None });
     }
     let approvals: Api<RemediationApproval> = Api::namespaced(context.client.clone(), namespace);
     let approvals = call("list the RemediationApprovals", approvals.list(&ListParams::default()))
@@ -161,24 +189,56 @@ async fn guarded(
             spec: approval.spec,
         })
         .collect();
-    let remediations: Api<Remediation> = Api::namespaced(context.client.clone(), namespace);
-    let others: Vec<std::sync::Arc<Remediation>> =
-        call("list the Remediations", remediations.list(&ListParams::default()))
-            .await?
-            .items
-            .into_iter()
-            .filter(|other| other.uid() != remediation.uid())
-            .map(std::sync::Arc::new)
-            .collect();
+    let others = others(remediation, namespace, context).await?;
     let ledger = safeguards::ledger(&context.client, &context.settings.namespace).await?;
     let other_in_flight = others.iter().find(|other| in_flight(other, remediation, ledger.as_ref()));
     Ok(Guarded {
         approvals,
         gate: safeguards::gate(&context.client).await?,
         other_in_flight: other_in_flight.map(|other| other.name_any()),
+        ahead: ahead(remediation, &others, policy, ledger.as_ref(), context),
         blocked: blocked(remediation, &others),
         ledger,
     })
+}
+
+/// The other Remediations of the namespace.
+async fn others(
+    remediation: &Remediation,
+    namespace: &str,
+    context: &Context,
+) -> Result<Vec<std::sync::Arc<Remediation>>, Error> {
+    let remediations: Api<Remediation> = Api::namespaced(context.client.clone(), namespace);
+    let all = call("list the Remediations", remediations.list(&ListParams::default())).await?.items;
+    Ok(all.into_iter().filter(|other| other.uid() != remediation.uid()).map(std::sync::Arc::new).collect())
+}
+
+/// Another change of the same database that waits for its turn, or has just got it, and has the higher priority. Whoever
+/// holds a place in the budget goes on: the other one waits for it.
+fn ahead(
+    remediation: &Remediation,
+    others: &[std::sync::Arc<Remediation>],
+    policy: Option<&Policy>,
+    ledger: Option<&safeguards::Ledger>,
+    context: &Context,
+) -> Option<String> {
+    if reserved_at(remediation, ledger).is_some() {
+        return None;
+    }
+    let own = policy?.strategies.get(&remediation.spec.strategy)?.priority;
+    let goes_first = |other: &&std::sync::Arc<Remediation>| {
+        let waits = other.status.as_ref().is_some_and(|status| {
+            machine::waits_for_database(status) || matches!(status.state, Some(State::Cleared | State::Reserved))
+        });
+        let reference = ObjectRef::new(&other.spec.policy_ref.name).within(&other.namespace().unwrap_or_default());
+        let priority = context
+            .stores
+            .policies
+            .get(&reference)
+            .and_then(|policy| policy.spec.strategies.get(&other.spec.strategy).map(|strategy| strategy.priority));
+        other.spec.plan.target.pod == remediation.spec.plan.target.pod && waits && priority.is_some_and(|its| its > own)
+    };
+    others.iter().find(goes_first).map(|other| other.name_any())
 }
 
 /// Whether another change of the same database goes first. Of two that are reserved the older reservation does: else
@@ -211,25 +271,48 @@ fn blocked(remediation: &Remediation, others: &[std::sync::Arc<Remediation>]) ->
     })
 }
 
-async fn anomaly(remediation: &Remediation, namespace: &str, context: &Context) -> Result<AnomalySeen, Error> {
+/// The incident, if it is still the one that the plan was made for.
+async fn incident(remediation: &Remediation, namespace: &str, context: &Context) -> Result<Option<Anomaly>, Error> {
     let api: Api<Anomaly> = Api::namespaced(context.client.clone(), namespace);
     let reference = &remediation.spec.anomaly_ref;
     let found = call("read the Anomaly", api.get_opt(&reference.name)).await?;
-    Ok(match found.filter(|anomaly| anomaly.uid().as_deref() == Some(reference.uid.as_str())) {
+    Ok(found.filter(|anomaly| anomaly.uid().as_deref() == Some(reference.uid.as_str())))
+}
+
+/// Why rule, policy and strategy do not ask for the change any more; read live, for a person may have just taken it out.
+async fn unwanted(
+    remediation: &Remediation,
+    policy: &Policy,
+    incident: &Anomaly,
+    context: &Context,
+) -> Result<Option<String>, Error> {
+    let api: Api<AnomalyRule> = Api::namespaced(context.client.clone(), &remediation.namespace().unwrap_or_default());
+    let reference = &incident.spec.rule_ref;
+    let rule = call("read the AnomalyRule", api.get_opt(&reference.name)).await?;
+    let rule = rule.filter(|rule| rule.uid().as_deref() == Some(reference.uid.as_str()));
+    Ok(wanted::objection(&remediation.spec, policy, incident, rule.as_ref()))
+}
+
+fn anomaly(incident: Option<Anomaly>) -> AnomalySeen {
+    match incident {
         None => AnomalySeen::Gone,
         Some(anomaly) => match anomaly.status.and_then(|status| status.state) {
             None | Some(AnomalyState::Open) => AnomalySeen::Open,
             Some(AnomalyState::Clearing) => AnomalySeen::Clearing,
             Some(AnomalyState::Resolved) => AnomalySeen::Resolved,
         },
-    })
+    }
 }
 
-fn destination(key: &TargetKey, context: &Context) -> Option<Destination> {
-    let pod = context.stores.pods.get(&ObjectRef::new(&key.pod).within(&key.namespace))?;
-    let baseline = context.stores.baselines.get(&ObjectRef::new(&key.baseline).within(&key.namespace))?;
-    Some(Destination {
-        host: pod.status.as_ref()?.pod_ip.clone()?,
+/// Where a Job finds the database, else why it would not.
+fn destination(key: &TargetKey, context: &Context) -> Result<Destination, String> {
+    let pod = context.stores.pods.get(&ObjectRef::new(&key.pod).within(&key.namespace));
+    let pod = pod.ok_or("the database pod is gone")?;
+    let baseline = context.stores.baselines.get(&ObjectRef::new(&key.baseline).within(&key.namespace));
+    let baseline = baseline.ok_or("the Baseline is gone")?;
+    let address = pod.status.as_ref().and_then(|status| status.pod_ip.clone()).filter(|address| !address.is_empty());
+    Ok(Destination {
+        host: address.ok_or("the database pod has no address")?,
         port: baseline.spec.pods.port,
         tls: baseline.spec.connection.tls,
     })
@@ -325,5 +408,6 @@ async fn measured(
         return (samples, None);
     }
     let query_ids: Vec<i64> = verification.query_ids.iter().filter_map(|id| id.parse().ok()).collect();
-    (samples, target.collector.statements_since(applied, &query_ids).await)
+    let from_ms = verify::statements_from_ms(verification, applied);
+    (samples, target.collector.statements_since(from_ms, &query_ids).await)
 }

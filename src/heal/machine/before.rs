@@ -2,11 +2,18 @@
 
 use super::situation::{AnomalySeen, Decision, Purpose, Situation, StatusPatch, timestamp};
 use crate::actions;
-use crate::api::{ApprovalStatus, Mode, RemediationState as State, RiskLevel};
+use crate::api::{ApprovalStatus, Mode, RemediationState as State, RemediationStatus, RiskLevel};
 use crate::heal::approval::{self, Question};
 use crate::heal::budget::{self, Budget};
 use crate::heal::policy::Policy;
 use crate::heal::risk;
+
+/// How a message begins that says that the database is taken.
+const UNDER_WAY: &str = "another change is under way on this database: ";
+/// Wait after the first attempt that the executor put off, in ms.
+const FIRST_WAIT_MS: i64 = 30_000;
+/// Longest wait between two such attempts, in ms.
+const LONGEST_WAIT_MS: i64 = 3_600_000;
 
 /// Whether the change may be made.
 enum Permission {
@@ -19,7 +26,7 @@ enum Permission {
 
 pub(super) fn decide(situation: &Situation<'_>) -> Decision {
     // A Job that exists has been let through: whatever has changed since, its outcome must be known.
-    if situation.latest(Purpose::Apply).is_some() {
+    if situation.latest(Purpose::Apply).is_some_and(|job| !job.was_put_off()) {
         return situation.enter(State::Running, "the Job exists", StatusPatch::default());
     }
     if let Some(reason) = stale(situation) {
@@ -31,15 +38,18 @@ pub(super) fn decide(situation: &Situation<'_>) -> Decision {
         }
         return situation.enter(State::Superseded, "the policy is gone", StatusPatch::default());
     };
+    if let Some(reason) = &situation.unwanted {
+        return situation.enter(State::Superseded, reason.clone(), StatusPatch::default());
+    }
     let expires_ms = situation.created_ms.saturating_add(policy.expire_after_ms);
     let expired = situation.now_ms >= expires_ms;
     match permission(situation, policy) {
         Permission::Refused(message) => situation.enter(State::Refused, message, StatusPatch::default()),
-        Permission::Ask(_) | Permission::Closed(_) if expired => situation.enter(
-            State::Expired,
-            format!("nobody approved it before {}", timestamp(expires_ms)),
-            StatusPatch::default(),
-        ),
+        Permission::Ask(_) if expired => {
+            let message = format!("nobody approved it before {}", timestamp(expires_ms));
+            situation.enter(State::Expired, message, StatusPatch::default())
+        }
+        Permission::Closed(reason) if expired => expire(situation, expires_ms, &reason),
         Permission::Ask(message) => say(situation, State::AwaitingApproval, message, Some(expires_ms)),
         Permission::Closed(message) => say(situation, State::Deferred, message, Some(expires_ms)),
         Permission::Granted(status, message) => granted(situation, policy, status, &message, expires_ms),
@@ -54,19 +64,18 @@ fn granted(
     expires_ms: i64,
 ) -> Decision {
     let state = situation.state();
+    let obstacle = obstacle(situation, policy);
+    // A plan speaks of the database as it was: what was allowed a day ago is not done today.
+    if situation.now_ms >= expires_ms {
+        let said = situation.status.message.as_deref().unwrap_or(message);
+        return expire(situation, expires_ms, obstacle.as_ref().map_or(said, |(reason, _)| reason.as_str()));
+    }
     let approval_changed = situation.status.approval.as_ref() != Some(&approval);
     if matches!(state, State::Planned | State::AwaitingApproval) {
         let patch = StatusPatch { approval: Some(approval), ..StatusPatch::default() };
         return situation.enter(State::Cleared, message, patch);
     }
-    if let Some((reason, until_ms)) = obstacle(situation, policy) {
-        if situation.now_ms >= expires_ms {
-            return situation.enter(
-                State::Expired,
-                format!("it could not begin in time: {reason}"),
-                StatusPatch::default(),
-            );
-        }
+    if let Some((reason, until_ms)) = obstacle {
         let until_ms = until_ms.map_or(expires_ms, |until| until.min(expires_ms));
         return say(situation, State::Deferred, reason, Some(until_ms));
     }
@@ -77,13 +86,20 @@ fn granted(
     }
     let reserved = situation.ledger.is_some_and(|ledger| budget::holds(ledger, situation.uid, situation.now_ms));
     match (state, reserved) {
-        (State::Reserved, true) => Decision::CreateJob { purpose: Purpose::Apply, attempt: 1 },
+        (State::Reserved, true) => {
+            Decision::CreateJob { purpose: Purpose::Apply, attempt: situation.attempts(Purpose::Apply) + 1 }
+        }
         (State::Reserved, false) => {
             situation.enter(State::Cleared, "the reservation is older than 60 minutes", StatusPatch::default())
         }
         (_, true) => situation.enter(State::Reserved, "a place in the budget is reserved", StatusPatch::default()),
         (_, false) => Decision::Reserve,
     }
+}
+
+fn expire(situation: &Situation<'_>, expires_ms: i64, reason: &str) -> Decision {
+    let message = printable(&format!("it could not begin before {}: {reason}", timestamp(expires_ms)));
+    situation.enter(State::Expired, message, StatusPatch::default())
 }
 
 /// Why the plan makes no sense any more.
@@ -141,17 +157,23 @@ fn permission(situation: &Situation<'_>, policy: &Policy) -> Permission {
         );
     }
     let action = actions::action(situation.spec.action).text;
-    let level = policy.risk_overrides.get(action).copied().unwrap_or(plan.risk.level);
-    if policy.mode == Mode::Auto && level <= policy.auto_up_to && level != RiskLevel::Critical {
-        let message =
-            format!("risk {} needs no person (autoUpTo: {})", risk::name(level), risk::name(policy.auto_up_to));
+    // The plan keeps the level that it was rated; what the policy says of it now is applied now, and no longer than that.
+    let rated = plan.risk.level;
+    let level = policy.risk_overrides.get(action).copied().unwrap_or(rated);
+    let applied = if level == rated {
+        risk::name(level).to_owned()
+    } else {
+        format!("{} (set by the policy's riskOverrides, rated {})", risk::name(level), risk::name(rated))
+    };
+    if policy.mode == Mode::Auto && level <= policy.auto_up_to && level < RiskLevel::High {
+        let message = format!("risk {applied} needs no person (autoUpTo: {})", risk::name(policy.auto_up_to));
         return Permission::Granted(
             ApprovalStatus { by: "policy".into(), decided_by: None, plan_hash: hash.clone() },
             message,
         );
     }
     let mut message = match policy.mode {
-        Mode::Auto => format!("risk {} is above autoUpTo: {}", risk::name(level), risk::name(policy.auto_up_to)),
+        Mode::Auto => format!("risk {applied} is above autoUpTo: {}", risk::name(policy.auto_up_to)),
         Mode::Suggest | Mode::Observe => "the policy's mode is suggest".to_owned(),
     };
     message.push_str("; waiting for an approval");
@@ -159,6 +181,23 @@ fn permission(situation: &Situation<'_>, policy: &Policy) -> Permission {
         message.push_str(&format!("; {} does not count: {}", rejected.name, rejected.reason));
     }
     Permission::Ask(printable(&message))
+}
+
+/// What the executor waits for, while the wait after its last attempt is not over: 30 s, doubled each time, at most 1 h.
+pub(super) fn put_off(situation: &Situation<'_>) -> Option<(String, Option<i64>)> {
+    let job = situation.latest(Purpose::Apply).filter(|job| job.was_put_off())?;
+    let since_ms = job.finished_ms.unwrap_or(job.created_ms);
+    let wait_ms = (FIRST_WAIT_MS << (job.attempt.saturating_sub(1)).min(7)).min(LONGEST_WAIT_MS);
+    let due_ms = since_ms.saturating_add(wait_ms);
+    let said = job.report.as_ref().map_or("", |report| report.message.as_str());
+    let reason = format!("nothing was changed, it is tried again at {}: {said}", timestamp(due_ms));
+    (situation.now_ms < due_ms).then_some((reason, Some(due_ms)))
+}
+
+/// Whether a Remediation waits for nothing but its turn on the database.
+pub fn waits_for_database(status: &RemediationStatus) -> bool {
+    status.state == Some(State::Deferred)
+        && status.message.as_deref().is_some_and(|message| message.starts_with(UNDER_WAY))
 }
 
 /// Why the change cannot begin now, and when to ask again.
@@ -169,8 +208,17 @@ fn obstacle(situation: &Situation<'_>, policy: &Policy) -> Option<(String, Optio
     let Some(ledger) = situation.ledger else {
         return Some(("the ledger of reservations cannot be read: no fixes without it".into(), None));
     };
+    if let Err(reason) = &situation.destination {
+        return Some((format!("no Job can be sent to the database: {reason}"), None));
+    }
     if let Some(other) = &situation.other_in_flight {
-        return Some((format!("another change is under way on this database: {other}"), None));
+        return Some((format!("{UNDER_WAY}{other}"), None));
+    }
+    if let Some(put_off) = put_off(situation) {
+        return Some(put_off);
+    }
+    if let Some(other) = &situation.ahead {
+        return Some((format!("another change of this database has the higher priority: {other}"), None));
     }
     if budget::holds(ledger, situation.uid, situation.now_ms) {
         return None;
@@ -185,7 +233,7 @@ fn obstacle(situation: &Situation<'_>, policy: &Policy) -> Option<(String, Optio
 }
 
 /// A waiting state, said once: a second look at an unchanged world writes nothing.
-fn say(situation: &Situation<'_>, state: State, reason: String, until_ms: Option<i64>) -> Decision {
+pub(super) fn say(situation: &Situation<'_>, state: State, reason: String, until_ms: Option<i64>) -> Decision {
     // As it will be stored: a text that is cut there must not look like news each time.
     let reason = printable(&reason);
     if situation.state() == state && situation.status.message.as_deref() == Some(reason.as_str()) {

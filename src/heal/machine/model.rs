@@ -7,9 +7,9 @@ use stateright::{Checker, Model, Property};
 
 use super::tests::{UID, World, approval, policy, report};
 use super::*;
-use crate::api::{ApprovalStatus, Decision as Vote, JobStatus, Mode, RemediationState as State};
+use crate::api::{ApprovalStatus, Decision as Vote, JobStatus, Mode, RemediationState as State, Transition};
 use crate::heal::budget::Reservation;
-use crate::heal::report::Outcome;
+use crate::heal::report::{FixReport, Outcome};
 
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 enum Index {
@@ -25,6 +25,8 @@ struct Job {
     attempt: u32,
     phase: JobPhase,
     outcome: Option<(Outcome, bool)>,
+    /// The reason of its refusal passes.
+    transient: bool,
     builds: bool,
 }
 
@@ -43,11 +45,22 @@ struct Stage {
     index: Index,
     kills: u8,
     samples: Option<bool>,
-    late: bool,
+    /// Index into [`TIMES`].
+    time: usize,
+    /// When the way back was decided, as index into [`TIMES`].
+    rolled_back: usize,
+    put_offs: u8,
+    /// No Job can be sent to the database.
+    unreachable: bool,
+    /// A person takes the step out of the strategy.
+    unwanted: bool,
     pending: Option<Write>,
     /// The first thing that must never happen and did.
     fault: Option<&'static str>,
 }
+
+/// Now; long after every limit of a Job and of the measurement; after the plan has expired.
+const TIMES: [i64; 3] = [1_000_000, 2_000_000, 900_000 + 86_400_000];
 
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 enum Write {
@@ -66,6 +79,9 @@ enum Step {
     Revoke,
     Work(usize),
     Refuse(usize),
+    PutOff(usize),
+    Unreachable,
+    TakeOut,
     Kill(usize),
     OrphanEnds(Index),
     Measure(bool),
@@ -75,6 +91,7 @@ enum Step {
 struct Exploration {
     mode: Mode,
     kills: u8,
+    put_offs: u8,
 }
 
 impl Exploration {
@@ -105,7 +122,9 @@ impl Exploration {
                 purpose: job.purpose,
                 attempt: job.attempt,
                 phase: job.phase,
-                report: job.outcome.map(|(outcome, changed)| report(outcome, changed)),
+                report: job
+                    .outcome
+                    .map(|(outcome, changed)| FixReport { transient: job.transient, ..report(outcome, changed) }),
                 hindrance: None,
                 created_ms: 900_000,
                 finished_ms: None,
@@ -117,7 +136,15 @@ impl Exploration {
             None => f32::NAN,
         };
         world.samples = vec![(960_000, value), (970_000, value), (980_000, value)];
-        world.now_ms = if stage.late { 2_000_000 } else { 1_000_000 };
+        world.now_ms = TIMES[stage.time];
+        if stage.state == State::RollingBack {
+            let at = timestamp(TIMES[stage.rolled_back]);
+            world.status.transitions = vec![Transition { state: State::RollingBack, at, message: "said".into() }];
+        }
+        if stage.unreachable {
+            world.destination = Err("the database pod has no address".into());
+        }
+        world.unwanted = stage.unwanted.then(|| "no step asks for it".to_owned());
         world.decide()
     }
 
@@ -128,6 +155,9 @@ impl Exploration {
                 let over = is_terminal(stage.state) && stage.state != State::Unverified;
                 if over && state != stage.state {
                     stage.fault = Some("a state that is over was left");
+                }
+                if state == State::RollingBack && stage.state != State::RollingBack {
+                    stage.rolled_back = stage.time;
                 }
                 stage.state = state;
                 stage.message = Some(message);
@@ -144,9 +174,13 @@ impl Exploration {
                 if purpose == Purpose::Apply && !stage.reserved {
                     stage.fault = Some("a Job without a reservation");
                 }
+                let index = stage.jobs.iter().any(|job| job.purpose == purpose && job.attempt > attempt);
+                if index {
+                    stage.fault = Some("an attempt that is over was begun again");
+                }
                 if !stage.jobs.iter().any(|job| job.purpose == purpose && job.attempt == attempt) {
                     let phase = JobPhase::Active;
-                    stage.jobs.push(Job { purpose, attempt, phase, outcome: None, builds: false });
+                    stage.jobs.push(Job { purpose, attempt, phase, outcome: None, transient: false, builds: false });
                 }
             }
         }
@@ -217,7 +251,11 @@ impl Model for Exploration {
             index: Index::Absent,
             kills: self.kills,
             samples: None,
-            late: false,
+            time: 0,
+            rolled_back: 0,
+            put_offs: self.put_offs,
+            unreachable: false,
+            unwanted: false,
             pending: None,
             fault: None,
         }]
@@ -235,6 +273,9 @@ impl Model for Exploration {
             actions.push(Step::Work(number));
             if job.purpose == Purpose::Apply && stage.index == Index::Absent {
                 actions.push(Step::Refuse(number));
+                if stage.put_offs > 0 {
+                    actions.push(Step::PutOff(number));
+                }
             }
             if stage.kills > 0 {
                 actions.push(Step::Kill(number));
@@ -247,8 +288,14 @@ impl Model for Exploration {
         if stage.applied && stage.samples.is_none() {
             actions.extend([Step::Measure(true), Step::Measure(false)]);
         }
-        if !stage.late {
+        if stage.time + 1 < TIMES.len() {
             actions.push(Step::TimePasses);
+        }
+        if self.put_offs > 0 && !stage.unreachable {
+            actions.push(Step::Unreachable);
+        }
+        if self.put_offs > 0 && !stage.unwanted {
+            actions.push(Step::TakeOut);
         }
     }
 
@@ -258,8 +305,17 @@ impl Model for Exploration {
             Step::Decide => {
                 let decision = self.decide(&stage);
                 let permitted = self.mode == Mode::Auto || stage.approved;
-                if matches!(decision, Decision::CreateJob { purpose: Purpose::Apply, .. }) && !permitted {
-                    stage.fault = Some("a Job without an approval");
+                if matches!(decision, Decision::CreateJob { purpose: Purpose::Apply, .. }) {
+                    let begins = stage.state == State::Reserved;
+                    if !permitted {
+                        stage.fault = Some("a Job without an approval");
+                    } else if begins && stage.time == 2 {
+                        stage.fault = Some("a Job for a plan that has expired");
+                    } else if begins && stage.unwanted {
+                        stage.fault = Some("a Job that nobody asks for any more");
+                    } else if stage.unreachable {
+                        stage.fault = Some("a Job that cannot be sent");
+                    }
                 }
                 stage.pending = as_write(decision);
             }
@@ -278,13 +334,21 @@ impl Model for Exploration {
                 stage.jobs[number].phase = JobPhase::Failed;
                 stage.jobs[number].outcome = Some((Outcome::Refused, false));
             }
+            Step::PutOff(number) => {
+                stage.put_offs -= 1;
+                stage.jobs[number].phase = JobPhase::Failed;
+                stage.jobs[number].outcome = Some((Outcome::Refused, false));
+                stage.jobs[number].transient = true;
+            }
+            Step::Unreachable => stage.unreachable = true,
+            Step::TakeOut => stage.unwanted = true,
             Step::Kill(number) => {
                 stage.kills -= 1;
                 stage.jobs[number].phase = JobPhase::Failed;
             }
             Step::OrphanEnds(index) => stage.index = index,
             Step::Measure(good) => stage.samples = Some(good),
-            Step::TimePasses => stage.late = true,
+            Step::TimePasses => stage.time += 1,
         }
         (stage != *last).then_some(stage)
     }
@@ -306,12 +370,14 @@ impl Model for Exploration {
                 let moving = stage.jobs.iter().any(|job| job.phase == JobPhase::Active)
                     || stage.pending.is_some()
                     || matches!(stage.state, State::AwaitingApproval | State::Deferred)
-                    || !stage.late;
+                    || stage.time + 1 < TIMES.len()
+                    || (stage.unreachable && stage.rolled_back == stage.time);
                 is_terminal(stage.state) || moving || !matches!(model.decide(stage), Decision::Wait { .. })
             }),
             Property::sometimes("it can succeed", |_, stage: &Stage| stage.state == State::Succeeded),
             Property::sometimes("it can be taken back", |_, stage: &Stage| stage.state == State::RolledBack),
             Property::sometimes("it can stay unverified", |_, stage: &Stage| stage.state == State::Unverified),
+            Property::sometimes("it can expire", |_, stage: &Stage| stage.state == State::Expired),
             Property::sometimes("it can fail without a change", |_, stage: &Stage| stage.state == State::Failed),
         ]
     }
@@ -319,8 +385,10 @@ impl Model for Exploration {
 
 #[test]
 fn every_order_of_crashes_kills_and_revocations_is_safe() {
-    for mode in [Mode::Auto, Mode::Suggest] {
-        let checker = Exploration { mode, kills: 2 }.checker().spawn_bfs().join();
+    for (mode, kills, put_offs) in
+        [(Mode::Auto, 2, 0), (Mode::Suggest, 2, 0), (Mode::Auto, 1, 1), (Mode::Suggest, 0, 1)]
+    {
+        let checker = Exploration { mode, kills, put_offs }.checker().spawn_bfs().join();
         checker.assert_properties();
         assert!(checker.unique_state_count() > 500, "{}", checker.unique_state_count());
     }

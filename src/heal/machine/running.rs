@@ -1,6 +1,6 @@
 //! From the Job to the end: attempts, measurement, the way back.
 
-use super::before::{printable, still_permitted};
+use super::before::{printable, put_off, say, still_permitted};
 use super::situation::{Decision, JobPhase, JobSeen, Purpose, Situation, StatusPatch, timestamp};
 use crate::api::{Backoff, RemediationState as State};
 use crate::heal::policy::backoff_ms;
@@ -15,8 +15,12 @@ const UNDO_ATTEMPTS: u32 = 5;
 const WATCH_MS: i64 = 72 * 3600 * 1000;
 /// How soon a policy that is wrong is read again.
 const LOOK_AGAIN_MS: i64 = 30_000;
-/// How long the way back waits for credentials or a database that are gone.
+/// How long the way back waits for credentials that are gone.
 const CREDENTIALS_WAIT_MS: i64 = 3600 * 1000;
+/// How long the way back waits for a database that no Job can be sent to, or for a Job that does not go away.
+const STUCK_MS: i64 = 600 * 1000;
+/// How a message begins that says what the API server refused.
+const REFUSED: &str = "failed to ";
 /// How a message begins that says why a Job does not get to work.
 const HINDERED: &str = "the pod of the Job does not start: ";
 
@@ -26,7 +30,7 @@ pub(super) fn run(situation: &Situation<'_>) -> Decision {
     }
     let Some(job) = situation.latest(Purpose::Apply) else {
         // Removed before its end was seen: what it did is not known.
-        let known = situation.status.jobs.iter().filter(|job| job.name.contains("-apply-")).count() as u32;
+        let known = situation.attempts(Purpose::Apply);
         return try_again(situation, known.max(1), situation.now_ms, "the Job was removed before its report was read");
     };
     let limit_ms = i64::from(situation.spec.plan.timeout_seconds) * 1000 + GRACE_MS;
@@ -47,6 +51,10 @@ pub(super) fn run(situation: &Situation<'_>) -> Decision {
                 let applied_ms = at.clamp(job.created_ms.min(situation.now_ms), situation.now_ms);
                 let patch = StatusPatch { applied_at: Some(timestamp(applied_ms)), ..StatusPatch::default() };
                 situation.enter(State::Verifying, report.message.clone(), patch)
+            }
+            Outcome::Refused | Outcome::Failed if job.was_put_off() && !may_have_changed(situation, job.attempt) => {
+                let message = put_off(situation).map_or_else(|| report.message.clone(), |(reason, _)| reason);
+                situation.enter(State::Deferred, printable(&message), StatusPatch::default())
             }
             Outcome::Refused | Outcome::Failed if !report.changed && !may_have_changed(situation, job.attempt) => {
                 let message = format!("nothing was changed: {}", report.message);
@@ -70,7 +78,7 @@ fn working(situation: &Situation<'_>, job: &JobSeen, until_ms: i64, usual: &str)
     let said = situation.status.message.as_deref().unwrap_or_default();
     let message = match &job.hindrance {
         Some(hindrance) => printable(&format!("{HINDERED}{hindrance}")),
-        None if said.starts_with(HINDERED) => usual.to_owned(),
+        None if said.starts_with(HINDERED) || said.starts_with(REFUSED) => usual.to_owned(),
         None => return Decision::Wait { until_ms: Some(until_ms), reason: usual.to_owned() },
     };
     if message == said {
@@ -107,12 +115,14 @@ fn try_again(situation: &Situation<'_>, attempt: u32, since_ms: i64, why: &str) 
         let until_ms = Some(situation.now_ms.saturating_add(LOOK_AGAIN_MS));
         return Decision::Wait { until_ms, reason: format!("{why}; the policy cannot be used: {problem}") };
     }
-    if !situation.target_present {
-        let message = format!("{why}, and the database pod is gone: what it may have done is taken back");
+    if let Err(reason) = &situation.destination {
+        let message = format!("{why}, and {reason}: what it may have done is taken back");
         return situation.enter(State::RollingBack, message, StatusPatch::default());
     }
     let retries = situation.policy.map_or(0, |policy| policy.retries);
-    if attempt > retries {
+    // Attempts that the executor put off were none of those that a policy limits.
+    let put_off = situation.jobs.iter().filter(|job| job.purpose == Purpose::Apply && job.was_put_off()).count();
+    if attempt.saturating_sub(u32::try_from(put_off).unwrap_or(u32::MAX)) > retries {
         let message = format!("{why}, and no further attempt is left: what it may have done is taken back");
         return situation.enter(State::RollingBack, message, StatusPatch::default());
     }
@@ -160,7 +170,17 @@ pub(super) fn verify(situation: &Situation<'_>) -> Decision {
         (_, State::Unverified) if situation.now_ms >= applied_ms.saturating_add(WATCH_MS) => {
             Decision::Wait { until_ms: None, reason: "it was watched for 72 h".into() }
         }
-        (Verdict::Worse | Verdict::NotBack, _) => situation.enter(State::RollingBack, message, patch),
+        // Long after a change the metric moves for reasons of its own: only what the change was for may condemn it.
+        (Verdict::Worse | Verdict::NotBack, State::Unverified) => {
+            Decision::Wait { until_ms: Some(applied_ms.saturating_add(WATCH_MS)), reason: message }
+        }
+        (Verdict::StatementsWorse, State::Unverified) if situation.other_in_flight.is_some() => {
+            let reason = "another change is under way on this database: the way back waits for its end".to_owned();
+            Decision::Wait { until_ms: Some(situation.now_ms.saturating_add(LOOK_AGAIN_MS)), reason }
+        }
+        (Verdict::Worse | Verdict::StatementsWorse | Verdict::NotBack, _) => {
+            situation.enter(State::RollingBack, message, patch)
+        }
         (Verdict::Unverified, _) => situation.enter(State::Unverified, message, patch),
     }
 }
@@ -180,7 +200,7 @@ pub(super) fn roll_back(situation: &Situation<'_>) -> Decision {
     // An executor that has not begun yet must not begin after the way back.
     if let Some(job) = situation.jobs.iter().find(|job| job.purpose == Purpose::Apply && job.phase == JobPhase::Active)
     {
-        return Decision::DeleteJob { name: job.name.clone() };
+        return stop(situation, job, entered_ms(situation, State::RollingBack));
     }
     let Some(job) = situation.latest(Purpose::Undo) else {
         // Every Job is on the object before it can end. Without one nothing was begun, whatever the state says: the way
@@ -188,8 +208,7 @@ pub(super) fn roll_back(situation: &Situation<'_>) -> Decision {
         if situation.status.jobs.is_empty() && situation.latest(Purpose::Apply).is_none() {
             return situation.enter(State::Failed, "nothing was begun: no Job of it is known", StatusPatch::default());
         }
-        let known = situation.status.jobs.iter().filter(|job| job.name.contains("-undo-")).count() as u32;
-        return undo(situation, known, situation.now_ms, "the way back has not begun");
+        return undo(situation, situation.attempts(Purpose::Undo), situation.now_ms, "the way back has not begun");
     };
     let finished_ms = job.finished_ms.unwrap_or(situation.now_ms);
     match (job.phase, &job.report) {
@@ -218,9 +237,18 @@ fn still_undoing(situation: &Situation<'_>, job: &JobSeen) -> Decision {
     let limit_ms = i64::from(situation.spec.plan.timeout_seconds) * 1000 + GRACE_MS;
     let until_ms = job.created_ms.saturating_add(limit_ms);
     if situation.now_ms >= until_ms {
-        return Decision::DeleteJob { name: job.name.clone() };
+        return stop(situation, job, Some(until_ms));
     }
     working(situation, job, until_ms, "the change is being taken back")
+}
+
+/// Deletes a Job. One that stays for ten minutes after it had to go keeps the way back from beginning: an alarm.
+fn stop(situation: &Situation<'_>, job: &JobSeen, since_ms: Option<i64>) -> Decision {
+    if since_ms.is_some_and(|since_ms| situation.now_ms >= since_ms.saturating_add(STUCK_MS)) {
+        let message = format!("Job {} cannot be removed; to be done by hand: {}", job.name, situation.spec.plan.undo);
+        return situation.enter(State::RollbackFailed, message, StatusPatch::default());
+    }
+    Decision::DeleteJob { name: job.name.clone() }
 }
 
 /// The next undo Job. It needs no permission, only credentials: taking back is the safe direction.
@@ -229,23 +257,33 @@ fn undo(situation: &Situation<'_>, attempt: u32, since_ms: i64, why: &str) -> De
         let message = format!("{why}: a person has to look, {} may be left", situation.spec.plan.undo);
         return situation.enter(State::RollbackFailed, message, StatusPatch::default());
     }
-    let without_credentials = situation.policy.is_none_or(|policy| policy.executor_secret.is_none());
-    if without_credentials || !situation.target_present {
-        let begun_ms = entered_ms(situation, State::RollingBack).unwrap_or(situation.now_ms);
-        let until_ms = begun_ms.saturating_add(CREDENTIALS_WAIT_MS);
-        let reason = if without_credentials {
-            "the policy is gone or names no Secret: there are no credentials for the way back"
-        } else {
-            "the database pod is gone: there is nobody to take the change back from"
-        };
-        if entered_ms(situation, State::RollingBack).is_none() || situation.now_ms >= until_ms {
-            let message = format!("{reason}; to be done by hand: {}", situation.spec.plan.undo);
-            return situation.enter(State::RollbackFailed, message, StatusPatch::default());
-        }
-        return Decision::Wait { until_ms: Some(until_ms), reason: reason.into() };
+    if situation.policy.is_none_or(|policy| policy.executor_secret.is_none()) {
+        let reason = "the policy is gone, cannot be used or names no Secret: there are no credentials for the way back";
+        return wait_to_undo(situation, entered_ms(situation, State::RollingBack), CREDENTIALS_WAIT_MS, reason);
+    }
+    if let Err(reason) = &situation.destination {
+        let last_end = situation.latest(Purpose::Undo).and_then(|job| job.finished_ms);
+        let begun_ms =
+            entered_ms(situation, State::RollingBack).map(|entered| entered.max(last_end.unwrap_or(entered)));
+        let reason = format!("{reason}: the change cannot be taken back");
+        return wait_to_undo(situation, begun_ms, STUCK_MS, &reason);
     }
     let wait_ms = if attempt == 0 { 0 } else { backoff_ms(Backoff::Exponential, attempt) };
     after(situation, since_ms, wait_ms, Decision::CreateJob { purpose: Purpose::Undo, attempt: attempt + 1 }, why)
+}
+
+/// What keeps the way back from beginning is said at once, and is an alarm when it lasts.
+fn wait_to_undo(situation: &Situation<'_>, begun_ms: Option<i64>, wait_ms: i64, reason: &str) -> Decision {
+    let until_ms = begun_ms.map(|begun_ms| begun_ms.saturating_add(wait_ms));
+    match until_ms {
+        Some(until_ms) if situation.now_ms < until_ms => {
+            say(situation, State::RollingBack, reason.to_owned(), Some(until_ms))
+        }
+        _ => {
+            let message = format!("{reason}; to be done by hand: {}", situation.spec.plan.undo);
+            situation.enter(State::RollbackFailed, message, StatusPatch::default())
+        }
+    }
 }
 
 fn entered_ms(situation: &Situation<'_>, state: State) -> Option<i64> {

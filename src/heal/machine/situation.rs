@@ -4,8 +4,11 @@ use crate::api::{ApprovalStatus, JobStatus, RemediationSpec, RemediationState, R
 use crate::heal::approval::ApprovalSeen;
 use crate::heal::budget::Reservation;
 use crate::heal::policy::Policy;
-use crate::heal::report::FixReport;
+use crate::heal::report::{FixReport, Outcome};
 use crate::measure::StatementFigures;
+
+/// Most Jobs that an object keeps (limit of the kind).
+const MOST_JOBS: usize = 32;
 
 /// How the incident stands.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -106,6 +109,14 @@ pub struct Situation<'a> {
     pub ledger: Option<&'a [Reservation]>,
     /// Another Remediation that is between reservation and end of verification on the same database.
     pub other_in_flight: Option<String>,
+    /// Another Remediation of the same database that waits too, and whose strategy has the higher priority.
+    pub ahead: Option<String>,
+    /// Why rule, policy and strategy do not ask for this change any more, when they do not.
+    pub unwanted: Option<String>,
+    /// Whether a Job could be sent to the database, else why not.
+    pub destination: Result<(), String>,
+    /// The object is being deleted: nothing is begun for it any more.
+    pub deleted: bool,
     /// The incident.
     pub anomaly: AnomalySeen,
     /// Whether the database pod exists.
@@ -166,6 +177,16 @@ pub enum Decision {
     },
 }
 
+impl JobSeen {
+    /// Whether the executor refused for a reason that passes by itself, and left everything as it was.
+    pub fn was_put_off(&self) -> bool {
+        self.phase != JobPhase::Active
+            && self.report.as_ref().is_some_and(|report| {
+                matches!(report.outcome, Outcome::Refused | Outcome::Failed) && report.transient && !report.changed
+            })
+    }
+}
+
 impl Situation<'_> {
     /// The present state.
     pub fn state(&self) -> RemediationState {
@@ -180,6 +201,14 @@ impl Situation<'_> {
     /// The newest Job of a purpose.
     pub(super) fn latest(&self, purpose: Purpose) -> Option<&JobSeen> {
         self.jobs.iter().filter(|job| job.purpose == purpose).max_by_key(|job| job.attempt)
+    }
+
+    /// The highest attempt of a purpose that is known, also from Jobs that were removed since; 0 without any.
+    pub(super) fn attempts(&self, purpose: Purpose) -> u32 {
+        let prefix = format!("-{}-", purpose.as_str());
+        let noted = self.status.jobs.iter().filter_map(|job| job.name.rsplit_once(&prefix)?.1.parse().ok());
+        let seen = self.jobs.iter().filter(|job| job.purpose == purpose).map(|job| job.attempt);
+        noted.chain(seen).max().unwrap_or(0)
     }
 
     /// The decision to enter a state, with the Jobs as they are known now.
@@ -208,6 +237,8 @@ impl Situation<'_> {
                 None => known.push(status),
             }
         }
+        // The newest ones say which attempt is next.
+        known.drain(..known.len().saturating_sub(MOST_JOBS));
         known
     }
 }

@@ -28,6 +28,11 @@ pub(super) struct World {
     pub samples: Vec<(i64, f32)>,
     pub statements: Option<StatementFigures>,
     pub blocked: Option<String>,
+    pub unusable: Option<String>,
+    pub ahead: Option<String>,
+    pub unwanted: Option<String>,
+    pub destination: Result<(), String>,
+    pub deleted: bool,
 }
 
 pub(super) fn policy(mode: Mode) -> Policy {
@@ -77,6 +82,11 @@ impl World {
             samples: vec![],
             statements: None,
             blocked: None,
+            unusable: None,
+            ahead: None,
+            unwanted: None,
+            destination: Ok(()),
+            deleted: false,
         }
     }
 
@@ -90,7 +100,11 @@ impl World {
             spec: &self.spec,
             status: &self.status,
             policy: self.policy.as_ref(),
-            unusable: None,
+            unusable: self.unusable.clone(),
+            ahead: self.ahead.clone(),
+            unwanted: self.unwanted.clone(),
+            destination: self.destination.clone(),
+            deleted: self.deleted,
             blocked: self.blocked.clone(),
             requested_by: Some("erin".into()),
             operator_user: "operator",
@@ -112,6 +126,15 @@ impl World {
             Decision::Enter { state, .. } => Some(state),
             _ => None,
         }
+    }
+
+    /// It says why it waits, once.
+    fn says_and_waits(&mut self, state: State, part: &str) {
+        let Decision::Enter { state: entered, message, .. } = self.decide() else { panic!("{:?}", self.decide()) };
+        assert_eq!(entered, state);
+        assert!(message.contains(part), "{message}");
+        self.status.message = Some(message);
+        assert!(self.waits(), "a second look writes nothing");
     }
 
     fn waits(&self) -> bool {
@@ -166,6 +189,7 @@ pub(super) fn report(outcome: Outcome, changed: bool) -> FixReport {
         transient: false,
         message: "said".into(),
         index_valid: None,
+        transient: false,
         started_at: String::new(),
         finished_at: timestamp(950_000),
     }
@@ -400,8 +424,26 @@ fn the_measurement_goes_on_whatever_became_of_policy_and_anomaly() {
 fn an_unverified_change_is_watched_on() {
     assert!(verifying(State::Unverified, &[], 400).waits());
     assert_eq!(verifying(State::Unverified, &[5.0; 3], 400).entered(), Some(State::Succeeded));
-    assert_eq!(verifying(State::Unverified, &[90.0; 3], 400).entered(), Some(State::RollingBack));
+    assert!(verifying(State::Unverified, &[90.0; 3], 400).waits());
+    assert!(verifying(State::Unverified, &[200.0; 3], 400).waits());
     assert!(verifying(State::Unverified, &[90.0; 3], 73 * 3600).waits());
+}
+
+#[test]
+fn an_unverified_change_is_taken_back_only_for_the_statements_it_was_for_and_not_beside_another() {
+    let targeted = |values: &[f32], calls: f64, mean_ms: f64| {
+        let mut world = verifying(State::Unverified, values, 400);
+        world.spec.plan.verification.query_ids = vec!["1".into()];
+        world.spec.plan.verification.statements_before_ms = Some(100.0);
+        world.statements = Some(StatementFigures { calls, mean_ms });
+        world
+    };
+    assert!(targeted(&[200.0; 9], 500.0, 99.0).waits(), "the metric alone condemns nothing");
+    assert!(targeted(&[200.0; 9], 29.0, 500.0).waits());
+    assert_eq!(targeted(&[5.0; 3], 30.0, 121.0).entered(), Some(State::RollingBack));
+    assert_eq!(targeted(&[5.0; 3], 30.0, 10.0).entered(), Some(State::Succeeded));
+    let beside = World { other: Some("another".into()), ..targeted(&[5.0; 3], 30.0, 121.0) };
+    assert!(beside.waits());
 }
 
 #[test]
@@ -441,9 +483,155 @@ fn the_way_back_waits_an_hour_for_credentials() {
     world.status.transitions =
         vec![Transition { state: State::RollingBack, at: timestamp(world.now_ms), message: "worse".into() }];
     world.status.jobs = vec![JobStatus { name: job_name(UID, Purpose::Apply, 1), ..JobStatus::default() }];
+    world.says_and_waits(State::RollingBack, "no credentials");
+    world.now_ms += 3_599_999;
     assert!(world.waits());
-    world.now_ms += 3_600_000;
+    world.now_ms += 1;
     assert_eq!(world.entered(), Some(State::RollbackFailed));
+}
+
+#[test]
+fn a_way_back_that_cannot_begin_is_an_alarm_after_ten_minutes() {
+    let rolling = || {
+        let mut world = World::new(State::RollingBack);
+        world.status.transitions =
+            vec![Transition { state: State::RollingBack, at: timestamp(world.now_ms), message: "worse".into() }];
+        world
+    };
+    for reason in ["the Baseline is gone", "the database pod is gone", "the database pod has no address"] {
+        let mut world = World { destination: Err(reason.into()), ..rolling() };
+        world.status.jobs = vec![JobStatus { name: job_name(UID, Purpose::Apply, 1), ..JobStatus::default() }];
+        world.says_and_waits(State::RollingBack, reason);
+        world.now_ms += 599_999;
+        assert!(world.waits());
+        world.now_ms += 1;
+        let Decision::Enter { state, message, .. } = world.decide() else { panic!("{:?}", world.decide()) };
+        assert_eq!(state, State::RollbackFailed);
+        assert!(message.contains(reason) && message.contains("DROP INDEX"), "{message}");
+        world.destination = Ok(());
+        assert_eq!(world.decide(), Decision::CreateJob { purpose: Purpose::Undo, attempt: 1 });
+    }
+    let mut world = rolling().with_job(Purpose::Apply, 1, JobPhase::Active, None);
+    let name = job_name(UID, Purpose::Apply, 1);
+    world.now_ms += 599_999;
+    assert_eq!(world.decide(), Decision::DeleteJob { name: name.clone() });
+    world.now_ms += 1;
+    let Decision::Enter { state, message, .. } = world.decide() else { panic!("{:?}", world.decide()) };
+    assert_eq!(state, State::RollbackFailed);
+    assert!(message.contains(&format!("{name} cannot be removed")), "{message}");
+}
+
+#[test]
+fn what_was_allowed_expires_before_it_takes_a_place_or_a_job() {
+    for (state, world) in BEFORE.into_iter().flat_map(|state| {
+        let granted = World::new(state).reserved();
+        let unreserved = World { ledger: Some(vec![]), ..World::new(state).reserved() };
+        [(state, granted), (state, unreserved)]
+    }) {
+        let mut world = world;
+        world.policy.as_mut().unwrap().expire_after_ms = 100_000;
+        assert_eq!(world.entered(), Some(State::Expired), "{state:?}");
+        world.policy.as_mut().unwrap().expire_after_ms = 100_001;
+        assert_ne!(world.entered(), Some(State::Expired), "{state:?}");
+    }
+    let mut refused = World::new(State::Reserved).reserved();
+    refused.status.message = Some("failed to create the Job: exceeded quota".into());
+    refused.policy.as_mut().unwrap().expire_after_ms = 100_000;
+    let Decision::Enter { message, .. } = refused.decide() else { panic!() };
+    assert!(message.contains("exceeded quota"), "{message}");
+}
+
+#[test]
+fn what_nobody_asks_for_any_more_is_superseded() {
+    for state in BEFORE {
+        let world = World { unwanted: Some("its AnomalyRule names no policy any more".into()), ..World::new(state) };
+        assert_eq!(world.reserved().entered(), Some(State::Superseded), "{state:?}");
+    }
+}
+
+#[test]
+fn an_executor_that_has_to_wait_is_sent_again_with_growing_waits_until_the_plan_expires() {
+    let transient = || FixReport { transient: true, ..report(Outcome::Refused, false) };
+    let mut world =
+        World::new(State::Running).reserved().with_job(Purpose::Apply, 1, JobPhase::Failed, Some(transient()));
+    world.jobs[0].finished_ms = Some(world.now_ms - 29_999);
+    let Decision::Enter { state, message, .. } = world.decide() else { panic!("{:?}", world.decide()) };
+    assert_eq!(state, State::Deferred);
+    world.status.state = Some(State::Deferred);
+    world.status.message = Some(message);
+    assert!(matches!(world.decide(), Decision::Wait { until_ms: Some(until), .. } if until == world.now_ms + 1));
+    world.now_ms += 1;
+    assert_eq!(world.entered(), Some(State::Cleared));
+    world.status.state = Some(State::Cleared);
+    assert_eq!(world.entered(), Some(State::Reserved));
+    world.status.state = Some(State::Reserved);
+    assert_eq!(world.decide(), Decision::CreateJob { purpose: Purpose::Apply, attempt: 2 });
+    let mut again = world.with_job(Purpose::Apply, 2, JobPhase::Failed, Some(transient()));
+    again.jobs[1].finished_ms = Some(again.now_ms - 59_999);
+    assert_eq!(again.entered(), Some(State::Deferred), "the wait grows");
+    again.status.state = Some(State::Running);
+    again.jobs[1].report = None;
+    again.jobs[1].finished_ms = None;
+    assert_eq!(again.decide(), Decision::CreateJob { purpose: Purpose::Apply, attempt: 3 }, "put off is not failed");
+    again.jobs[1].report = Some(transient());
+    again.status.state = Some(State::Deferred);
+    again.policy.as_mut().unwrap().expire_after_ms = 1;
+    assert_eq!(again.entered(), Some(State::Expired));
+
+    let changed = FixReport { changed: true, ..transient() };
+    let world = World::new(State::Running).with_job(Purpose::Apply, 1, JobPhase::Failed, Some(changed));
+    assert_eq!(world.entered(), Some(State::RollingBack));
+    let unknown = World::new(State::Running).with_job(Purpose::Apply, 1, JobPhase::Failed, None);
+    let unknown = unknown.with_job(Purpose::Apply, 2, JobPhase::Failed, Some(transient()));
+    assert_eq!(unknown.entered(), Some(State::RollingBack), "the first attempt may have left something");
+}
+
+#[test]
+fn a_removed_override_counts_at_once_and_the_applied_level_is_said() {
+    let mut world = World::new(State::Planned);
+    world.spec.plan.risk.level = RiskLevel::Medium;
+    world.spec.plan_hash = crate::heal::plan::hash(&world.spec.plan);
+    assert_eq!(world.entered(), Some(State::AwaitingApproval));
+    world.policy.as_mut().unwrap().risk_overrides.insert("add_index".into(), RiskLevel::Low);
+    let Decision::Enter { state, message, .. } = world.decide() else { panic!() };
+    assert_eq!(state, State::Cleared);
+    assert!(message.contains("risk low (set by the policy's riskOverrides, rated medium)"), "{message}");
+    world.policy.as_mut().unwrap().risk_overrides.clear();
+    for state in [State::Cleared, State::Deferred, State::Reserved] {
+        world.status.state = Some(state);
+        assert_eq!(world.entered(), Some(State::AwaitingApproval), "{state:?}");
+    }
+}
+
+#[test]
+fn an_object_that_is_being_deleted_gets_no_job() {
+    let deleted = |world: World| World { deleted: true, ..world };
+    assert!(deleted(World::new(State::Reserved).reserved()).waits());
+    let mut cleared = deleted(World::new(State::Cleared).reserved());
+    cleared.ledger = Some(vec![]);
+    assert!(cleared.waits());
+    assert!(deleted(World::new(State::Running).with_job(Purpose::Apply, 1, JobPhase::Failed, None)).waits());
+    let mut rolling = deleted(World::new(State::RollingBack));
+    rolling.status.jobs = vec![JobStatus { name: job_name(UID, Purpose::Apply, 1), ..JobStatus::default() }];
+    assert!(rolling.waits());
+}
+
+#[test]
+fn of_several_that_wait_for_a_database_the_higher_priority_goes_first() {
+    let mut world = World { ahead: Some("urgent".into()), ..World::new(State::Cleared).reserved() };
+    world.ledger = Some(vec![]);
+    let Decision::Enter { state: State::Deferred, message, .. } = world.decide() else {
+        panic!("{:?}", world.decide())
+    };
+    assert!(message.contains("higher priority: urgent"), "{message}");
+    world.status.state = Some(State::Deferred);
+    world.status.message = Some(message);
+    assert!(!waits_for_database(&world.status), "it waits for that one, and not for the database");
+    let mut world = World { other: Some("another".into()), ..World::new(State::Cleared).reserved() };
+    let Decision::Enter { message, .. } = world.decide() else { panic!("{:?}", world.decide()) };
+    world.status.state = Some(State::Deferred);
+    world.status.message = Some(message);
+    assert!(waits_for_database(&world.status));
 }
 
 #[test]

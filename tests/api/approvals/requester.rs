@@ -50,9 +50,13 @@ async fn a_policy_with_a_second_person_bears_its_writers_name() -> Result<()> {
     verdicts.expect("alice creates", alice.create(&PostParams::default(), &own).await, "")?;
     for (case, patch, expected) in [
         ("labels it", json!({"metadata": {"labels": {"team": "b"}}}), ""),
-        ("changes it in alice's name", json!({"spec": {"autoUpTo": "high"}}), WRITER),
+        ("changes it in alice's name", json!({"spec": {"autoUpTo": "medium"}}), WRITER),
         ("changes it in carol's name", json!({"spec": {"approvals": {"requestedBy": "carol"}}}), WRITER),
-        ("changes it in his own name", json!({"spec": {"autoUpTo": "high", "approvals": {"requestedBy": "bob"}}}), ""),
+        (
+            "changes it in his own name",
+            json!({"spec": {"autoUpTo": "medium", "approvals": {"requestedBy": "bob"}}}),
+            "",
+        ),
         ("writes its status", json!({"status": {"budget": "0/10"}}), ""),
     ] {
         let patch = Patch::Merge(patch);

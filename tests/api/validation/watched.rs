@@ -67,7 +67,9 @@ async fn baselines() -> Result<()> {
         ("/spec/refresh", json!("hourly"), CHOICE),
         ("/spec/statistics", json!({"seasonality": []}), ""),
         ("/spec/statistics", json!({"seasonality": ["daily"]}), ""),
+        ("/spec/statistics", json!({"seasonality": ["daily", "daily"]}), "each season may be named once"),
         ("/spec/statistics", json!({"seasonality": ["monthly"]}), CHOICE),
+        ("/spec/collection", json!({"interval": "2m", "statementsInterval": "119s"}), "must not be shorter"),
         ("/spec/statistics", json!({"seasonality": ["daily", "weekly", "daily"]}), "must have at most 2 items"),
         ("/spec/statistics", json!({"outlierRemoval": "yes"}), TYPE),
         ("/spec/customMetrics", json!([]), ""),
@@ -88,7 +90,7 @@ async fn baselines() -> Result<()> {
     ];
     for pointer in ["/spec/collection/interval", "/spec/collection/statementsInterval"] {
         for good in ["1s", "59s", "1m", "60m", "3600s", "1h"] {
-            cases.push((pointer, json!(good), ""));
+            cases.push(("/spec/collection", json!({"interval": good, "statementsInterval": good}), ""));
         }
         for bad in ["0s", "999ms", "1000ms", "61m", "3601s", "2h", "1d"] {
             cases.push((pointer, json!(bad), INTERVAL));

@@ -89,6 +89,7 @@ async fn remediations() -> Result<()> {
         ("/spec/plan", Value::Null, REQUIRED),
         ("/spec/plan/sql", json!("drop table orders"), UNKNOWN),
         ("/spec/plan/change/dropTable", json!({}), UNKNOWN),
+        ("/spec/plan/change", json!({}), "exactly one of addIndex"),
         ("/spec/plan/change/addIndex/columns", json!(["a", "b", "c", "d"]), "must have at most 3 items"),
         ("/spec/plan/change/addIndex/name", json!("n".repeat(64)), "Too long"),
         ("/spec/plan/statement", json!("s".repeat(2049)), "Too long"),
