@@ -146,7 +146,6 @@ fn refused(message: String) -> FixReport {
         transient: false,
         message,
         index_valid: None,
-        transient: false,
         started_at: now.clone(),
         finished_at: now,
     }

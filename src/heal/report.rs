@@ -27,17 +27,14 @@ pub struct FixReport {
     pub outcome: Outcome,
     /// Whether this run may have changed anything in the database.
     pub changed: bool,
-    /// Whether a refusal passes by itself, so that the same work may be tried later.
-    #[serde(default)]
+    /// Whether a refusal passes by itself, such as a long transaction: worth another attempt later.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub transient: bool,
     /// For people; control characters removed.
     pub message: String,
     /// `indisvalid` at the end, when there is an index.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub index_valid: Option<bool>,
-    /// The reason passes by itself, such as a long transaction: worth another attempt later.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub transient: bool,
     /// RFC 3339, clock of the Job.
     pub started_at: String,
     /// RFC 3339, clock of the Job.

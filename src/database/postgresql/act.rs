@@ -128,7 +128,6 @@ pub async fn run(order: &Order<'_>) -> Result<FixReport, Interrupted> {
         transient: false,
         message: printable(&message, MESSAGE),
         index_valid,
-        transient: false,
         started_at: started_at.clone(),
         finished_at: timestamp(),
     };

@@ -189,7 +189,6 @@ pub(super) fn report(outcome: Outcome, changed: bool) -> FixReport {
         transient: false,
         message: "said".into(),
         index_valid: None,
-        transient: false,
         started_at: String::new(),
         finished_at: timestamp(950_000),
     }
