@@ -62,6 +62,8 @@ pub mod reasons {
     pub const INSUFFICIENT_HISTORY: &str = "InsufficientHistory";
     /// Learnt from enough history.
     pub const LEARNT: &str = "Learnt";
+    /// Judged by, and still being learnt.
+    pub const WINDOW_FILLING: &str = "WindowFilling";
     /// The store cannot be written.
     pub const HISTORY_UNWRITABLE: &str = "HistoryUnwritable";
     /// The store's file is damaged and was set aside.

@@ -14,10 +14,11 @@ use crate::database::postgresql::Endpoint;
 use crate::database::postgresql::quote::shown;
 use crate::engine::{Connection, Learning, TargetSettings, TargetView};
 use crate::history::Health;
+use crate::learn::READY_DAYS;
 use crate::measure::{Role, TargetKey};
 
-/// Days of history below which a profile is said to be still learning.
-const READY_DAYS: f64 = 7.0;
+/// Confidence above which a Baseline has learnt.
+const READY_CONFIDENCE: f64 = 0.85;
 
 pub struct Decision {
     pub targets: Vec<TargetSettings>,
@@ -252,17 +253,30 @@ fn metrics_available(observed: &Observed) -> Said {
 }
 
 fn learning(observed: &Observed) -> Said {
-    let days = observed.targets.iter().map(|(_, view)| days(view)).fold(f64::INFINITY, f64::min);
-    if days.is_finite() && days >= READY_DAYS {
-        Said::no(types::LEARNING, reasons::LEARNT, format!("learnt from {} days of history", days.floor()))
+    let least = |of: fn(&TargetView) -> f64| observed.targets.iter().map(|(_, view)| of(view)).reduce(f64::min);
+    learnt_from(least(days).unwrap_or(0.0), least(confidence_of).unwrap_or(0.0))
+}
+
+/// Below a week nothing is judged by what was learnt; it is learnt enough when the window is as good as full.
+fn learnt_from(days: f64, confidence: f64) -> Said {
+    let percent = (confidence * 100.0).floor();
+    if days < READY_DAYS {
+        let message = format!("{days:.1} of at least {READY_DAYS} days of history; rules with sigma wait, limits work");
+        Said::yes(types::LEARNING, reasons::INSUFFICIENT_HISTORY, message)
+    } else if confidence <= READY_CONFIDENCE {
+        let message = format!(
+            "{days:.0} days of history are judged by; confidence {percent} % of more than {:.0} %: the window is not full yet",
+            READY_CONFIDENCE * 100.0
+        );
+        Said::yes(types::LEARNING, reasons::WINDOW_FILLING, message)
     } else {
-        let days = if days.is_finite() { days } else { 0.0 };
-        Said::yes(
-            types::LEARNING,
-            reasons::INSUFFICIENT_HISTORY,
-            format!("{days:.1} of at least {READY_DAYS} days of history; rules with sigma wait, limits work"),
-        )
+        let message = format!("learnt from {} days of history, confidence {percent} %", days.floor());
+        Said::no(types::LEARNING, reasons::LEARNT, message)
     }
+}
+
+fn confidence_of(view: &TargetView) -> f64 {
+    view.learnt.iter().map(|learnt| learnt.confidence).fold(0.0, f64::max)
 }
 
 fn days(view: &TargetView) -> f64 {
@@ -289,7 +303,7 @@ fn confidence(observed: &Observed) -> Option<String> {
     observed
         .targets
         .iter()
-        .map(|(_, view)| view.learnt.iter().map(|learnt| learnt.confidence).fold(0.0, f64::max))
+        .map(|(_, view)| confidence_of(view))
         .reduce(f64::min)
         .map(|confidence| format!("{:.0}%", (confidence * 100.0).floor()))
 }
@@ -369,5 +383,19 @@ mod tests {
     fn the_grant_that_is_missing_to_connect_is_quoted() {
         let credentials = Credentials::Wrong(String::new());
         assert_eq!(grant_connect("a\"b", &credentials), "GRANT CONNECT ON DATABASE \"a\"\"b\" TO the role");
+    }
+
+    #[test]
+    fn a_baseline_learns_until_a_week_was_seen_and_the_window_is_as_good_as_full() {
+        for (days, confidence, status, reason) in [
+            (0.0, 0.0, true, reasons::INSUFFICIENT_HISTORY),
+            (6.9, 0.99, true, reasons::INSUFFICIENT_HISTORY),
+            (8.0, 0.57, true, reasons::WINDOW_FILLING),
+            (12.0, 0.85, true, reasons::WINDOW_FILLING),
+            (12.1, 0.86, false, reasons::LEARNT),
+        ] {
+            let said = learnt_from(days, confidence);
+            assert_eq!((said.status, said.reason), (Some(status), reason), "{}", said.message);
+        }
     }
 }

@@ -278,42 +278,22 @@ impl StatementHistory {
         grown
     }
 
-    /// The greatest mean time, in ms, that one execution of these statements took between two marks before an instant.
-    fn slowest_before(&self, before_ms: i64, query_ids: &[i64]) -> i64 {
-        let pairs = self.marks.iter().zip(self.marks.iter().skip(1)).filter(|(_, later)| later.at < before_ms);
-        let means = query_ids.iter().flat_map(|query_id| {
-            pairs.clone().map(|(from, to)| {
-                let grown = grown_between(from, to, std::slice::from_ref(query_id));
-                if grown.calls > 0.0 { grown.total_ms / grown.calls } else { 0.0 }
-            })
-        });
-        means.fold(0.0, f64::max).ceil() as i64
-    }
-
-    /// What these statements did together since `since_ms` (ms since the Unix epoch). An execution is counted when it
-    /// ends, with all of its time, so the figures begin with the first reading that is one execution of before later:
-    /// what began before the change is over by then. `None` until a second reading has followed.
+    /// What these statements did together since `since_ms` (ms since the Unix epoch), counted from the first reading at
+    /// or after it, so that nothing from before is in it. `None` until a second reading has followed.
     pub fn since(&self, since_ms: i64, query_ids: &[i64]) -> Option<StatementFigures> {
         let newest = self.marks.back()?;
-        let begin = since_ms.saturating_add(self.slowest_before(since_ms, query_ids));
-        let base = self.marks.iter().find(|mark| mark.at >= begin)?;
+        let base = self.marks.iter().find(|mark| mark.at >= since_ms)?;
         if newest.seconds <= base.seconds {
             return None;
         }
-        let sum = grown_between(base, newest, query_ids);
+        let mut sum = Counters::default();
+        for query_id in query_ids {
+            let began = base.totals.get(query_id).copied().unwrap_or_default();
+            sum.add(newest.totals.get(query_id).copied().unwrap_or_default().since(Some(began)));
+        }
         let mean_ms = if sum.calls > 0.0 { sum.total_ms / sum.calls } else { 0.0 };
         Some(StatementFigures { calls: sum.calls, mean_ms })
     }
-}
-
-/// Growth of these statements together from one mark to another.
-fn grown_between(from: &Mark, to: &Mark, query_ids: &[i64]) -> Counters {
-    let mut sum = Counters::default();
-    for query_id in query_ids {
-        let began = from.totals.get(query_id).copied().unwrap_or_default();
-        sum.add(to.totals.get(query_id).copied().unwrap_or_default().since(Some(began)));
-    }
-    sum
 }
 
 #[cfg(test)]

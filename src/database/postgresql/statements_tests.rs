@@ -149,19 +149,6 @@ fn figures_since_a_change_hold_nothing_from_before_it() {
 }
 
 #[test]
-fn executions_that_began_before_a_change_are_not_held_against_it() {
-    let mut history = history();
-    history.push(reading(0, &[(1, 0, 0.0)]));
-    history.push(reading(60, &[(1, 2, 180_000.0)]));
-    // Changed at 70 s. Each execution took 90 s: the last of those ended at 150 s, with all of their time.
-    history.push(reading(120, &[(1, 3, 270_000.0)]));
-    history.push(reading(180, &[(1, 5, 450_000.0)]));
-    assert_eq!(history.since(70_000, &[1]), None);
-    history.push(reading(240, &[(1, 65, 450_060.0)]));
-    assert_eq!(history.since(70_000, &[1]), Some(StatementFigures { calls: 60.0, mean_ms: 1.0 }));
-}
-
-#[test]
 fn sixteen_marks_reach_back_two_hours_and_are_dense_near_the_present() {
     let mut history = history();
     for second in 0..10_000 {

@@ -68,7 +68,7 @@ impl Default for Options {
             persistence: "3s",
             mode: "auto",
             rollback_timeout: "20s",
-            history_days: 8,
+            history_days: 14,
             history_step: 60,
             tls: false,
             shipped_rights: false,
