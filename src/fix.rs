@@ -30,7 +30,8 @@ pub struct Arguments {
     /// The change or its way back.
     #[arg(long, value_enum)]
     pub purpose: PurposeArgument,
-    /// Number of this attempt. An index that has no owner yet is adopted only by a later one than the first.
+    /// Number of this attempt among those that may have begun. An index that has no owner yet is adopted only by a later
+    /// one than the first.
     #[arg(long, default_value_t = 1)]
     pub attempt: u32,
     /// Address of the database.

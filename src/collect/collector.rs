@@ -186,11 +186,14 @@ impl Collector {
     async fn compare(&mut self, look: Look) -> Result<Round, Unheard> {
         let Look { observation, taken, statements } = look;
         if let Some((last, _)) = &self.last {
-            let other_server = reset::of_server(&last.identity, &observation.identity).is_some();
+            let other_life = reset::of_server(&last.identity, &observation.identity).is_some();
             let reason = reset::between(last, &observation);
-            if other_server {
+            if other_life {
                 self.history.clear();
-                self.history.set_usual(UsualTimes::default());
+                // A restart or a failover changes the counters, not what a statement usually takes.
+                if last.identity.system_identifier != observation.identity.system_identifier {
+                    self.history.set_usual(UsualTimes::default());
+                }
             }
             if let Some(reason) = reason {
                 self.comparable = false;

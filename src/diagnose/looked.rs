@@ -161,8 +161,6 @@ pub struct LoadFacts {
     pub oldest_transaction_pid: Option<i32>,
     /// Lag of the slowest connected replica in bytes; absent: no replica is connected.
     pub replica_lag_bytes: Option<f64>,
-    /// Free disk space in bytes; absent: not known (SQL cannot tell).
-    pub free_disk_bytes: Option<i64>,
     /// An index is being built in this database.
     pub build_running: bool,
     /// The server is a replica.

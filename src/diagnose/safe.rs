@@ -9,7 +9,7 @@
 //! | load | fewer than 80 % of the connections run a statement |
 //! | locks | no lock on the table is waited for or strong |
 //! | transactions | no other transaction of the database is open for more than 30 s |
-//! | disk | the index fits three times into the free space; where that is not known, it has at most 1 GiB, and at most 10 % of the database or 64 MiB |
+//! | disk | SQL cannot tell what is free: the index has at most 1 GiB, and at most 10 % of the database or 64 MiB |
 //! | replica | no replica lags by more than 256 MiB, and no replication slot keeps WAL for one that is away |
 //! | build | no index is being built in the database |
 //! | twin | nobody else left an invalid index on these columns |
@@ -21,7 +21,7 @@ use super::text::printable;
 
 /// Largest table that is indexed without a person, in bytes (10 GiB): beyond, a build runs for tens of minutes.
 pub const TABLE_BYTES: i64 = 10 << 30;
-/// Largest index (estimate, in bytes) when free disk space is not known (1 GiB).
+/// Largest index (estimate, in bytes), because free disk space is not known (1 GiB).
 pub const INDEX_BYTES_BLIND: i64 = 1 << 30;
 /// And its largest share of the database then: who keeps a database keeps so much free.
 pub const INDEX_SHARE_BLIND: f64 = 0.10;
@@ -35,8 +35,6 @@ pub const UNBOUNDED_AVERAGE: f64 = 64.0;
 /// Longest sampled value of such a column: five times of it still fit. ANALYZE samples 30,000 rows by default and keeps
 /// no value over 1,024 bytes, so the average is asked for too.
 pub const UNBOUNDED_SAMPLED: i64 = 500;
-/// Free disk space that a build needs, as multiple of the estimated index: sort files, the index, and WAL.
-pub const DISK_FACTOR: i64 = 3;
 /// Oldest transaction of others that a build may have to wait for, in seconds: CREATE INDEX CONCURRENTLY waits for old
 /// snapshots on any table of the database.
 pub const OLDEST_TRANSACTION_SECONDS: f64 = 30.0;
@@ -182,12 +180,6 @@ fn transactions(load: &LoadFacts) -> Check {
 fn disk(candidate: &IndexCandidate, load: &LoadFacts) -> Check {
     let index = candidate.size_bytes;
     let estimate = mib(index);
-    if let Some(free) = load.free_disk_bytes {
-        let needed = index.saturating_mul(DISK_FACTOR);
-        let reason =
-            format!("{} MiB of disk are free, {} are needed for an index of {estimate}", mib(free), mib(needed));
-        return check("disk", free >= needed, reason);
-    }
     let share = (INDEX_SHARE_BLIND * load.database_bytes as f64) as i64;
     let allowed = share.clamp(INDEX_BYTES_SMALL, INDEX_BYTES_BLIND);
     let reason = format!(

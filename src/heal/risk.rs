@@ -103,12 +103,12 @@ mod tests {
             table_bytes: Some(1 << 29),
             build_seconds: Some(4.0),
             statements: Some((2, 0.83)),
-            surroundings: vec!["holds: 3 sessions are active on 4 cores", "holds: no replica is connected", &long],
+            surroundings: vec!["holds: 3 of 100 connections are active", "holds: no replica is connected", &long],
         };
         let reasons = add_index(&facts, TIMEOUT).reasons;
         let has = |part: &str| reasons.iter().any(|reason| reason.contains(part));
         assert!(has("2 of the statements that grew read the table, with 83 % of the growth"), "{reasons:?}");
-        assert!(has("3 sessions are active") && has("no replica is connected") && has("recommendation: build it now"));
+        assert!(has("3 of 100 connections are active") && has("no replica is connected") && has("recommendation: build it now"));
         assert!(reasons.len() <= 16 && reasons.iter().all(|reason| reason.chars().count() <= 256));
         assert!(add_index(&IndexFacts::default(), TIMEOUT).reasons.iter().any(|one| one.contains("a person decides")));
     }

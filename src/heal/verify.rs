@@ -69,16 +69,17 @@ pub fn statements_from_ms(verification: &Verification, applied_ms: i64) -> i64 {
 /// When the time is up: `Unverified` without a band, with fewer than three samples outside it, when the targeted
 /// statements were never executed or could not be read, or when the metric is back without evidence; else `NotBack`.
 pub fn judge(verification: &Verification, measurement: &Measurement<'_>) -> (Verdict, VerificationStatus) {
-    let finite: Vec<(i64, f64)> = measurement
+    let samples: Vec<(i64, f64)> = measurement
         .samples
         .iter()
-        .filter(|(at, value)| *at > measurement.applied_ms && value.is_finite())
+        .filter(|(at, _)| *at > measurement.applied_ms)
         .map(|(at, value)| (*at, f64::from(*value)))
         .collect();
+    let finite: Vec<f64> = samples.iter().map(|(_, value)| *value).filter(|value| value.is_finite()).collect();
     // The first sample speaks of a time that began before the change: it is the figure only while it is the only one.
-    let after: Vec<f64> = finite.iter().skip(usize::from(finite.len() > 1)).map(|(_, value)| *value).collect();
+    let after = &finite[usize::from(finite.len() > 1)..];
     let statements = measurement.statements.filter(|figures| figures.calls >= 1.0 && figures.mean_ms.is_finite());
-    let (verdict, text) = verdict(verification, measurement, &finite, statements);
+    let (verdict, text) = verdict(verification, measurement, &samples, finite.len(), statements);
     let status = VerificationStatus {
         before: Measured {
             value: Some(verification.before),
@@ -86,7 +87,7 @@ pub fn judge(verification: &Verification, measurement: &Measurement<'_>) -> (Ver
             calls: None,
         },
         after: Measured {
-            value: median(&after),
+            value: median(after),
             statements_ms: statements.map(|figures| figures.mean_ms),
             calls: statements.map(|figures| figures.calls as i64),
         },
@@ -99,6 +100,7 @@ fn verdict(
     verification: &Verification,
     measurement: &Measurement<'_>,
     samples: &[(i64, f64)],
+    values: usize,
     statements: Option<StatementFigures>,
 ) -> (Verdict, String) {
     let metric = &verification.metric;
@@ -144,7 +146,7 @@ fn verdict(
     if !has_band(verification) {
         return unverified(&format!("{metric} has no band"));
     }
-    if samples.is_empty() {
+    if values == 0 {
         return unverified(&format!("there is no value of {metric} since the change"));
     }
     if wants_statements && statements.is_none() {
@@ -153,8 +155,8 @@ fn verdict(
     if many_calls && wants_statements && ratio.is_some_and(|ratio| ratio >= 1.0) {
         return (Verdict::NotBack, "the targeted statements are not faster than before".to_owned());
     }
-    if samples.len() < ENOUGH_SAMPLES {
-        return unverified(&format!("there are only {} values of {metric} since the change", samples.len()));
+    if values < ENOUGH_SAMPLES {
+        return unverified(&format!("there are only {values} values of {metric} since the change"));
     }
     if back >= ENOUGH_SAMPLES {
         return unverified(&format!(
@@ -171,7 +173,7 @@ fn verdict(
     )
 }
 
-/// How many of the newest samples are so, without a gap between them.
+/// How many of the newest samples are so, without a gap between them: an absent value is never so, and ends the row.
 fn row(samples: &[(i64, f64)], is_so: impl Fn(f64) -> bool) -> usize {
     let mut spacings: Vec<i64> = samples.windows(2).map(|pair| pair[1].0 - pair[0].0).collect();
     spacings.sort_unstable();
@@ -291,9 +293,11 @@ mod tests {
 
     #[test]
     fn a_gap_breaks_the_row_of_samples() {
-        // Absent samples are left out of what is read: only the times say that they are missing.
+        // Where rounds themselves are missing only the times say so.
         let gap = [(1000, 90.0), (2000, 90.0), (3000, 5.0), (4000, 5.0), (9000, 5.0)];
         assert_eq!(judged_at(&verification(&[]), &gap, None), PENDING);
+        let absent = [(1000, 90.0), (2000, 5.0), (3000, 5.0), (4000, f32::NAN), (5000, 5.0)];
+        assert_eq!(judged_at(&verification(&[]), &absent, None), PENDING);
         let late = [(1000, 5.0), (2000, 5.0), (3000, 5.0), (4000, 5.0), (6000, 5.0)];
         assert_eq!(judged_at(&verification(&[]), &late, None), Verdict::Succeeded, "one may be missing");
         let slow = [(20_000, 90.0), (40_000, 5.0), (60_000, 5.0), (80_000, 5.0)];

@@ -41,6 +41,8 @@ const WRITER_SECONDS: u64 = 3;
 pub enum Decision {
     /// The looking steps.
     Look,
+    /// The looking steps again, because a plan needs facts of now: what they show is stored, whatever it is.
+    LookAnew,
     /// A change: one Remediation.
     Plan { remediation: Box<Remediation>, status: AnomalyStatus },
     /// Tell people.
@@ -179,12 +181,17 @@ pub fn decide(anomaly: &Anomaly, observed: &Observed) -> Decision {
         .collect();
     let notified: Vec<usize> =
         stored.walk.iter().flat_map(|walk| &walk.notified).filter_map(|step| usize::try_from(*step).ok()).collect();
-    let barred = repeated::barred(strategy, cause, &observed.on_database, observed.now);
-    match walk::next(strategy, Some(&facts), &existing, &notified, &barred, metric_back(anomaly, observed)) {
+    let uid = anomaly.uid().unwrap_or_default();
+    let barred = repeated::barred(&uid, strategy, cause, &observed.on_database, observed.now);
+    let metric_back = metric_back(anomaly, observed);
+    match walk::next(strategy, Some(&facts), &existing, &notified, &barred, metric_back) {
         Next::Look => Decision::Look,
         Next::Wait(why) => say(why, false),
         Next::Finished(why) => Decision::Say {
-            tell: barred.first().map(|barred| format!("{} A person has to look: {}.", cause.summary, barred.reason)),
+            tell: barred
+                .first()
+                .filter(|_| !metric_back)
+                .map(|barred| format!("{} A person has to look: {}.", cause.summary, barred.reason)),
             status: said(anomaly, observed, cause, why, true),
             look_again,
         },
@@ -206,7 +213,7 @@ pub fn decide(anomaly: &Anomaly, observed: &Observed) -> Decision {
         }
         // An index is planned from facts of now, and of this server.
         Next::Change { .. } if is_stale(cause, observed) => {
-            if observed.looked_ago.is_some_and(|ago| ago < JUST_LOOKED) { Decision::Wait } else { Decision::Look }
+            if observed.looked_ago.is_some_and(|ago| ago < JUST_LOOKED) { Decision::Wait } else { Decision::LookAnew }
         }
         Next::Change { step, action } => change(anomaly, observed, cause, &policy, strategy, (step, action), &say),
     }
@@ -338,7 +345,7 @@ pub fn look_limit(observed: &Observed) -> Duration {
 }
 
 /// Whether a further look found more than other figures of the same cause, which are not worth a write each time.
-pub fn is_news(anomaly: &Anomaly, observed: &Observed, diagnosis: &Diagnosis) -> bool {
+pub fn is_news(anomaly: &Anomaly, diagnosis: &Diagnosis) -> bool {
     let stored = anomaly.status.as_ref().and_then(|status| status.root_cause.as_ref());
     stored.is_none_or(|stored| {
         let found = &diagnosis.root_cause;
@@ -346,7 +353,7 @@ pub fn is_news(anomaly: &Anomaly, observed: &Observed, diagnosis: &Diagnosis) ->
             (Some(stored), Some(found)) => stored.is_same_index(found) && stored.query_id == found.query_id,
             (stored, found) => stored.is_none() && found.is_none(),
         };
-        stored.kind != found.kind || !same_index || stored.facts != found.facts || is_stale(stored, observed)
+        stored.kind != found.kind || !same_index || stored.facts != found.facts
     })
 }
 

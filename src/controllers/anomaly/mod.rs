@@ -64,7 +64,8 @@ pub async fn reconcile(anomaly: Arc<Anomaly>, context: Arc<Context>) -> Result<A
     }
     let decision = decide::decide(&anomaly, &observed);
     match decision {
-        decide::Decision::Look => look(&anomaly, &context, &api, &observed).await,
+        decide::Decision::Look => look(&anomaly, &context, &api, &observed, false).await,
+        decide::Decision::LookAnew => look(&anomaly, &context, &api, &observed, true).await,
         decide::Decision::Plan { remediation, status: said } => {
             plan(&anomaly, &context, &api, *remediation, said).await?;
             Ok(Action::await_change())
@@ -92,6 +93,7 @@ async fn look(
     context: &Context,
     api: &Api<Anomaly>,
     observed: &observe::Observed,
+    anew: bool,
 ) -> Result<Action, Error> {
     let Some(target) = &observed.target else {
         let said =
@@ -115,7 +117,7 @@ async fn look(
         Ok(looked) => {
             let diagnosis = diagnose::diagnose(&looked);
             tracing::info!(anomaly = anomaly.name_any(), cause = diagnosis.root_cause.summary, "diagnosed");
-            if decide::is_news(anomaly, observed, &diagnosis) {
+            if anew || decide::is_news(anomaly, &diagnosis) {
                 write(anomaly, api, decide::diagnosed(anomaly, observed, diagnosis)).await?;
             }
             Ok(Action::requeue(Duration::from_millis(1)))

@@ -11,8 +11,10 @@ use crate::heal::walk::Barred;
 /// So long a change that was taken back is not made again.
 const REST_MS: i64 = 24 * 3600 * 1000;
 
-/// The barred steps of a strategy. A change that failed is none of them: it changed nothing.
+/// The barred steps of a strategy. A change that failed bars none: it changed nothing. What `incident` itself has tried
+/// is the walk's own business.
 pub fn barred(
+    incident: &str,
     strategy: &Strategy,
     cause: &RootCause,
     on_database: &[Arc<Remediation>],
@@ -27,7 +29,8 @@ pub fn barred(
         };
         let same = |one: &&Arc<Remediation>| {
             let change = one.spec.plan.change.add_index.as_ref();
-            one.spec.action == step.action
+            one.spec.anomaly_ref.uid != incident
+                && one.spec.action == step.action
                 && change.is_some_and(|change| (&change.schema, &change.table, &change.columns) == wanted)
         };
         if let Some(earlier) = on_database.iter().filter(same).find(|one| was_taken_back(one, now)) {
@@ -103,7 +106,7 @@ mod tests {
             }),
             ..RootCause::default()
         };
-        let barred = barred(&policy.strategies["slow"], &cause, &[earlier], now.parse().unwrap());
+        let barred = barred("this one", &policy.strategies["slow"], &cause, &[earlier], now.parse().unwrap());
         barred.into_iter().map(|barred| barred.step).collect()
     }
 
@@ -116,6 +119,13 @@ mod tests {
             assert_eq!(barred_at(one(), "2026-01-02T00:00:00Z"), Vec::<usize>::new());
         }
         assert_eq!(barred_at(earlier("status", RemediationState::RolledBack, "?"), "2026-03-01T00:00:00Z"), [1]);
+    }
+
+    #[test]
+    fn what_the_same_incident_has_tried_is_not_told_again() {
+        let mut one = earlier("status", RemediationState::RolledBack, "2026-01-01T00:00:00Z");
+        Arc::make_mut(&mut one).spec.anomaly_ref.uid = "this one".into();
+        assert_eq!(barred_at(one, "2026-01-01T00:01:00Z"), Vec::<usize>::new());
     }
 
     #[test]

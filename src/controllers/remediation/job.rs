@@ -40,12 +40,21 @@ pub struct Destination {
     pub tls: Tls,
 }
 
+/// Which attempt a Job is.
+#[derive(Clone, Copy, Debug)]
+pub struct Attempt {
+    /// From 1.
+    pub number: u32,
+    /// Earlier ones that may have begun the change: what is found in the database can be theirs.
+    pub predecessors: u32,
+}
+
 /// Builds the Job.
 pub fn build(
     remediation: &Remediation,
     name: &str,
     purpose: Purpose,
-    attempt: u32,
+    attempt: Attempt,
     destination: &Destination,
     secret: &str,
     image: &str,
@@ -55,7 +64,7 @@ pub fn build(
         ("app.kubernetes.io/managed-by".to_owned(), "dbmedic".to_owned()),
         (REMEDIATION_LABEL.to_owned(), uid.clone()),
         (PURPOSE_LABEL.to_owned(), purpose.as_str().to_owned()),
-        (ATTEMPT_LABEL.to_owned(), attempt.to_string()),
+        (ATTEMPT_LABEL.to_owned(), attempt.number.to_string()),
     ]
     .into();
     Job {
@@ -87,7 +96,7 @@ fn pod(
     remediation: &Remediation,
     uid: &str,
     purpose: Purpose,
-    attempt: u32,
+    attempt: Attempt,
     destination: &Destination,
     secret: &str,
     image: &str,
@@ -101,7 +110,7 @@ fn pod(
         "--purpose",
         purpose.as_str(),
         "--attempt",
-        &attempt.to_string(),
+        &(attempt.predecessors + 1).to_string(),
         "--host",
         &destination.host,
         "--port",

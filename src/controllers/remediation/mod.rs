@@ -197,6 +197,7 @@ async fn create_job(
     let destination = observed.destination.as_ref().map_err(|reason| missing(reason))?;
     let secret = observed.executor_secret().ok_or_else(|| missing("the policy names no executor Secret"))?;
     let name = machine::job_name(&remediation.uid().unwrap_or_default(), purpose, attempt);
+    let attempt = job::Attempt { number: attempt, predecessors: observed.predecessors(purpose, attempt) };
     let job = job::build(remediation, &name, purpose, attempt, destination, secret, &context.settings.image);
     let jobs: Api<Job> = Api::namespaced(context.client.clone(), &remediation.namespace().unwrap_or_default());
     match call(step, jobs.create(&PostParams::default(), &job)).await {

@@ -53,6 +53,12 @@ pub struct Observed {
 }
 
 impl Observed {
+    /// Attempts before this one that may have begun the change; one that the executor put off has not.
+    pub fn predecessors(&self, purpose: Purpose, attempt: u32) -> u32 {
+        let put_off = self.jobs.iter().filter(|job| job.purpose == purpose && job.was_put_off()).count();
+        attempt.saturating_sub(1).saturating_sub(u32::try_from(put_off).unwrap_or(u32::MAX))
+    }
+
     /// What the machine is asked.
     pub fn situation<'a>(&'a self, remediation: &'a Remediation, operator_user: &'a str) -> Situation<'a> {
         Situation {

@@ -174,8 +174,8 @@ impl Exploration {
                 if purpose == Purpose::Apply && !stage.reserved {
                     stage.fault = Some("a Job without a reservation");
                 }
-                let index = stage.jobs.iter().any(|job| job.purpose == purpose && job.attempt > attempt);
-                if index {
+                let later = stage.jobs.iter().any(|job| job.purpose == purpose && job.attempt > attempt);
+                if later {
                     stage.fault = Some("an attempt that is over was begun again");
                 }
                 if !stage.jobs.iter().any(|job| job.purpose == purpose && job.attempt == attempt) {

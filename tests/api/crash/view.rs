@@ -113,7 +113,7 @@ pub async fn look(scene: &Scene, builds: usize) -> Result<View> {
         let count = |sql: &'static str| scene.shop.postgres.value::<i64>("orders", sql);
         leaks = (
             count("select count(*) from pg_locks where locktype = 'advisory'").await?,
-            count("select count(*) from pg_stat_activity where application_name like 'dbmedic-act/%'").await?,
+            count("select count(*) from pg_stat_activity where application_name like 'dbmedic-act/%' or application_name like 'dbmedic-watch/%'").await?,
         );
         Ok((leaks == (0, 0)).then_some(()))
     })

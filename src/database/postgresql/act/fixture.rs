@@ -241,7 +241,7 @@ impl Shop {
     pub async fn assert_nothing_is_left_open(&self) {
         until("the end of the executor's sessions and locks", || async {
             let mut admin = self.server.admin().await;
-            count(&mut admin, "select count(*) from pg_stat_activity where application_name like 'dbmedic-act%'").await
+            count(&mut admin, "select count(*) from pg_stat_activity where application_name like any (array['dbmedic-act%', 'dbmedic-watch%'])").await
                 == 0
                 && count(&mut admin, "select count(*) from pg_locks where locktype = 'advisory'").await == 0
         })
