@@ -108,7 +108,11 @@ mod tests {
         let reasons = add_index(&facts, TIMEOUT).reasons;
         let has = |part: &str| reasons.iter().any(|reason| reason.contains(part));
         assert!(has("2 of the statements that grew read the table, with 83 % of the growth"), "{reasons:?}");
-        assert!(has("3 of 100 connections are active") && has("no replica is connected") && has("recommendation: build it now"));
+        assert!(
+            has("3 of 100 connections are active")
+                && has("no replica is connected")
+                && has("recommendation: build it now")
+        );
         assert!(reasons.len() <= 16 && reasons.iter().all(|reason| reason.chars().count() <= 256));
         assert!(add_index(&IndexFacts::default(), TIMEOUT).reasons.iter().any(|one| one.contains("a person decides")));
     }
