@@ -31,10 +31,10 @@ async fn main() -> ExitCode {
         }
     };
     match outcome {
-        Ok((stage, endings)) => {
+        Ok((mut stage, endings)) => {
             let code = verdict(&endings);
             if std::env::var_os("KEEP").is_some_and(|keep| !keep.is_empty() && keep != "0") {
-                keep(&stage).await;
+                keep(&mut stage).await;
             }
             code
         }
@@ -52,8 +52,8 @@ async fn demo() -> Result<(Stage, Vec<Ending>)> {
 }
 
 /// Leaves everything running until somebody has seen enough.
-async fn keep(stage: &Stage) {
-    match stage.invite() {
+async fn keep(stage: &mut Stage) {
+    match stage.invite().await {
         Ok(()) => interrupted().await,
         Err(error) => println!("demo: how to look around could not be written: {error:#}"),
     }

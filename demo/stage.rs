@@ -121,8 +121,10 @@ impl Stage {
         Ok(())
     }
 
-    /// Says how to look around.
-    pub fn invite(&self) -> Result<()> {
+    /// Gives the policy back what the last act changed, and says how to look around.
+    pub async fn invite(&mut self) -> Result<()> {
+        *self.shop.options_mut() = options();
+        self.shop.apply_examples(&self.cluster).await?;
         let file = self.commands.path().join("environment");
         let postgres = &self.shop.postgres;
         let exports = [

@@ -15,13 +15,13 @@ at_least() { [ "$(printf '%s\n%s\n' "$2" "$1" | sort -V | head -n 1)" = "$2" ]; 
 
 can_install() { [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; }
 
-# What is missing ($1) and the command that brings it ($2): run by root, else named.
+# What is missing ($1) and the command that brings it ($2): run by root, else named, with who has to run it ($3).
 need() {
     if can_install; then
         say "installing $1"
         bash -c "$2"
     else
-        say "missing: $1; as root: $2"
+        say "missing: $1; ${3:-as root}: $2"
         missing=1
     fi
 }
@@ -46,10 +46,10 @@ rust() {
     found=$(rustc --version 2>/dev/null | cut -d ' ' -f 2 || true)
     if [ -z "$found" ] || ! at_least "$found" "$rust_needed"; then
         if command -v rustup >/dev/null; then
-            need "Rust $rust_needed or newer (found ${found:-none})" "rustup update stable"
+            need "Rust $rust_needed or newer (found ${found:-none})" "rustup update stable" "as yourself"
         else
             need "Rust $rust_needed or newer (found ${found:-none})" \
-                "curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y --profile minimal -c clippy,rustfmt"
+                "curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y --profile minimal -c clippy,rustfmt" "as yourself"
         fi
     fi
 }

@@ -17,7 +17,7 @@
 
 use crate::api::IncidentState;
 
-/// Intervals without a value after which a rule says `NoData` (DESIGN, incident table).
+/// Intervals without a value after which a rule says `NoData`: one may be late, two are no chance.
 const NO_DATA_INTERVALS: i64 = 3;
 
 /// Expected intervals that one step between two values counts for at most.

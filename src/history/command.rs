@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
 
-use super::Store;
 use super::transfer::{export_csv, import_csv};
+use super::{Health, Store};
 use crate::measure::{BUILT_IN, TargetKey};
 
 /// What to do with the history.
@@ -30,7 +30,7 @@ pub struct Which {
     #[arg(long, value_parser = namespaced)]
     baseline: (String, String),
     /// The database pod.
-    #[arg(long)]
+    #[arg(long, value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pod: String,
 }
 
@@ -62,10 +62,27 @@ impl Which {
         TargetKey { namespace, baseline, pod: self.pod.clone() }
     }
 
+    /// Opens the store, or begins one.
     async fn open(&self) -> anyhow::Result<Store> {
         std::fs::create_dir_all(&self.data_dir).with_context(|| format!("cannot make {}", self.data_dir.display()))?;
         let path = self.data_dir.join(super::FILE);
         Store::open(&path).await.with_context(|| format!("cannot open {}", path.display()))
+    }
+
+    /// Opens a store that is there and knows the database: whoever reads wants to hear of a mistyped name.
+    async fn open_known(&self) -> anyhow::Result<Store> {
+        let path = self.data_dir.join(super::FILE);
+        anyhow::ensure!(path.is_file(), "--data-dir: found no {} in {}", super::FILE, self.data_dir.display());
+        let store = self.open().await?;
+        if let Health::Corrupt(reason) | Health::Unwritable(reason) = store.health() {
+            anyhow::bail!("the history cannot be read: {reason}");
+        }
+        let targets = store.targets().await?;
+        if !targets.contains(&self.key()) {
+            let known: Vec<String> = targets.iter().map(ToString::to_string).collect();
+            anyhow::bail!("--baseline, --pod: found {}, allowed: {}", self.key(), known.join(", "));
+        }
+        Ok(store)
     }
 }
 
@@ -95,7 +112,7 @@ pub async fn run(task: Task) -> anyhow::Result<()> {
             );
         }
         Task::Export(export) => {
-            let store = export.which.open().await?;
+            let store = export.which.open_known().await?;
             let (name, writer): (String, Box<dyn Write>) = match &export.file {
                 Some(path) => (
                     path.display().to_string(),
@@ -114,9 +131,57 @@ pub async fn run(task: Task) -> anyhow::Result<()> {
 
 fn namespaced(text: &str) -> Result<(String, String), String> {
     match text.split_once('/') {
-        Some((namespace, name)) if !namespace.is_empty() && !name.is_empty() => {
+        Some((namespace, name)) if !namespace.is_empty() && !name.is_empty() && !name.contains('/') => {
             Ok((namespace.to_owned(), name.to_owned()))
         }
         _ => Err(format!("found {text:?}, allowed is namespace/name")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Program {
+        #[command(subcommand)]
+        task: Task,
+    }
+
+    fn parsed(words: &[&str]) -> Result<Task, String> {
+        let words = std::iter::once("history").chain(words.iter().copied());
+        Program::try_parse_from(words).map(|program| program.task).map_err(|error| error.to_string())
+    }
+
+    #[tokio::test]
+    async fn an_export_of_what_is_not_there_is_an_error_and_makes_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let folder = directory.path().join("data");
+        let export = |pod: &str| {
+            let folder = folder.display().to_string();
+            parsed(&["export", "--data-dir", &folder, "--baseline", "shop/orders", "--pod", pod]).unwrap()
+        };
+        let error = run(export("a")).await.unwrap_err().to_string();
+        assert!(error.contains("--data-dir: found no history.sqlite") && !folder.exists(), "{error}");
+
+        std::fs::create_dir(&folder).unwrap();
+        let store = Store::open(folder.join(crate::history::FILE)).await.unwrap();
+        let key = TargetKey { namespace: "shop".into(), baseline: "orders".into(), pod: "a".into() };
+        let series = store.target(&key, &["tps".to_owned()]).await.unwrap();
+        store.append(&series, 1_772_409_600_000, &[1.0]).await.unwrap();
+        store.close().await;
+        let error = run(export("b")).await.unwrap_err().to_string();
+        assert!(error.contains("found shop/orders/b, allowed: shop/orders/a"), "{error}");
+        run(export("a")).await.unwrap();
+    }
+
+    #[test]
+    fn a_baseline_is_two_names_and_a_pod_has_one() {
+        for (baseline, pod) in [("orders", "a"), ("a/b/c", "a"), ("/b", "a"), ("shop/orders", "")] {
+            assert!(parsed(&["export", "--baseline", baseline, "--pod", pod]).is_err(), "{baseline} {pod}");
+        }
+        assert!(parsed(&["export", "--baseline", "shop/orders", "--pod", "a"]).is_ok());
     }
 }

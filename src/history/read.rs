@@ -83,6 +83,13 @@ impl Store {
         let result = database.extent(key).await;
         self.settle_read(database, result).await
     }
+
+    /// An instant at or after `from` before which there is no round from `from` on; `None` when none follows.
+    pub(super) async fn next_instant(&self, key: &TargetKey, from: i64) -> Result<Option<i64>, HistoryError> {
+        let database = self.database().await?;
+        let result = database.next_instant(key, from).await;
+        self.settle_read(database, result).await
+    }
 }
 
 impl Database {
@@ -108,6 +115,16 @@ impl Database {
             in_order(series);
         }
         Ok(found)
+    }
+
+    async fn next_instant(&self, key: &TargetKey, from: i64) -> Result<Option<i64>, HistoryError> {
+        let mut connection = self.reader.acquire().await?;
+        let Some(target) = known_target(&mut connection, key).await? else { return Ok(None) };
+        let next = sqlx::query_scalar(
+            "SELECT min(at) FROM (SELECT min(max(first, ?2)) AS at FROM chunk WHERE target = ?1 AND last >= ?2 \
+             UNION ALL SELECT min(at) FROM round WHERE target = ?1 AND at >= ?2)",
+        );
+        Ok(next.bind(target).bind(from).fetch_one(&mut *connection).await?)
     }
 
     async fn read_rounds(

@@ -112,7 +112,11 @@ pub async fn export_csv(
                 writer.write_all(line.as_bytes()).map_err(failed)?;
                 rows += 1;
             }
-            begin = next;
+            // Years may lie between two rounds.
+            begin = match instants.is_empty() {
+                false => next,
+                true => store.next_instant(key, next).await?.unwrap_or(end),
+            };
         }
     }
     writer.flush().map_err(failed)?;

@@ -51,7 +51,7 @@ pub struct Options {
     pub now: i64,
 }
 
-/// Days of data below which a profile is not ready (FEATURES B5): a weekly season was not seen once.
+/// Days of data below which a profile is not ready: a weekly season was not seen once.
 pub const READY_DAYS: f64 = 7.0;
 
 /// Robust sigmas beyond which a sample is an outlier. On Gaussian noise that is one sample in 1.7 million, so that

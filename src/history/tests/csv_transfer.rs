@@ -89,3 +89,15 @@ async fn an_error_names_file_line_column_what_was_found_and_what_is_allowed() {
         "h.csv: line 2, column 2: found 2 columns, the header has 3"
     );
 }
+
+#[tokio::test]
+async fn centuries_without_a_round_are_skipped_by_an_export() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(file(&directory)).await.unwrap();
+    let text = "timestamp,tps\n0001-01-02T00:00:00Z,1.0\n2026-03-02T00:00:00Z,2.0\n9999-12-29T00:00:00Z,3.0\n";
+    import(&store, text).await.unwrap();
+    let (mut exported, key) = (Vec::new(), key("a"));
+    let rows = export_csv(&mut exported, "out", &store, &key, i64::MIN, i64::MAX);
+    let rows = tokio::time::timeout(std::time::Duration::from_secs(20), rows).await.expect("at once").unwrap();
+    assert_eq!((rows, String::from_utf8(exported).unwrap()), (3, text.to_owned()));
+}
