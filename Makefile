@@ -9,11 +9,11 @@ export PATH := $(HOME)/.cargo/bin:/usr/local/go/bin:$(PATH)
 help: ## Lists what can be made
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
 
-tools: ## Installs what is missing (root) or names it, and builds the tests' control plane (first time about 7 minutes)
+tools: ## Installs what is missing (root) or names it, and builds the tests' control plane (first time about 5 minutes)
 	@scripts/tools.sh
 
-build: ## Builds the release programs (first time about 12 minutes)
-	@echo "build: the release programs; the first time takes about 12 minutes on two cores, later ones some minutes"
+build: ## Builds the release programs (first time about 8 minutes)
+	@echo "build: the release programs; the first time takes about 8 minutes on two cores, later ones some minutes"
 	cargo build --locked --release --bins
 
 check: ## Format, lints, generated files, architecture, licences (first time about 3 minutes)
@@ -22,7 +22,7 @@ check: ## Format, lints, generated files, architecture, licences (first time abo
 test: tools ## All tests, on a real control plane and a real PostgreSQL (about 25 minutes after the build, on two cores)
 	@scripts/test.sh
 
-bench: ## Measures every figure next to what it is compared with (about 6 minutes after the build)
+bench: ## Measures every figure next to what it is compared with (about 5 minutes after the build)
 	@scripts/bench.sh
 
 demo: tools ## A database loses an index and gets it back, on real parts (about 2 minutes after the build; KEEP=1 keeps it running)

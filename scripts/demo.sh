@@ -3,7 +3,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-echo "demo: building the release programs (first time about 12 minutes on two cores, later ones some minutes)"
+echo "demo: building the release programs (first time about 8 minutes on two cores, later ones some minutes)"
 cargo build --locked --release --bins
 # The demo's own program is not optimised: it waits, and the test support that it needs is built for the tests anyway.
 echo "demo: building the demo (first time about 2 minutes)"

@@ -4,7 +4,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 if [ ! -x "${DBMEDIC_CLUSTER_PROGRAM:-target/tools/cluster}" ]; then
-    echo "test: the control plane of the tests is not built; run \`make tools\` first (about 7 minutes)"
+    echo "test: the control plane of the tests is not built; run \`make tools\` first (about 5 minutes)"
     exit 1
 fi
 say() { printf 'test: %s\n' "$*"; }

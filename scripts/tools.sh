@@ -79,7 +79,7 @@ control_plane() {
         say "the control plane is up to date ($output)"
         return
     fi
-    say "building the control plane of the tests; the first time takes about 7 minutes on 2 cores, later ones seconds"
+    say "building the control plane of the tests; the first time takes about 5 minutes on 2 cores, later ones seconds"
     local packages log=target/tools/cluster-build.log started=$SECONDS pid
     (cd "$source" && go mod download) || { say "its sources could not be fetched"; exit 1; }
     packages=$(cd "$source" && go list -deps . | wc -l)
