@@ -113,10 +113,7 @@ pub async fn export_csv(
                 rows += 1;
             }
             // Years may lie between two rounds.
-            begin = match instants.is_empty() {
-                false => next,
-                true => store.next_instant(key, next).await?.unwrap_or(end),
-            };
+            begin = if instants.is_empty() { store.next_instant(key, next).await?.unwrap_or(end) } else { next };
         }
     }
     writer.flush().map_err(failed)?;
