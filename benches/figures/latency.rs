@@ -66,8 +66,8 @@ pub async fn measure(cluster: &Cluster, shop: &Shop, operator: &Operator) -> Res
     let bare = bare_creates(cluster, shop).await?;
     shop.postgres.execute("orders", "insert into bench_burst values (clock_timestamp() - interval '1 hour')").await?;
     let mut burst = await_created(shop, known + RULES, BURST).await?;
-    let counted = operator.metric(COUNTED).await? - counted_before;
-    anyhow::ensure!(counted == (RULES + BURST) as f64, "{counted} Anomalies in the histogram");
+    let counted = (operator.metric(COUNTED).await? - counted_before) as usize;
+    anyhow::ensure!(counted == RULES + BURST, "{counted} Anomalies in the histogram");
 
     let (middle, worst) = (quantile(&mut steady, 0.5), quantile(&mut steady, 0.99));
     let mut bare = bare;
