@@ -25,7 +25,7 @@ mod model;
 #[cfg(test)]
 mod tests;
 
-pub use before::waits_for_database;
+pub use before::{printable, waits_for_database};
 pub use situation::{
     AnomalySeen, Decision, JobPhase, JobSeen, Purpose, Situation, StatusPatch, is_terminal, job_name, timestamp,
 };

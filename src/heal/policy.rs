@@ -14,8 +14,8 @@ use super::condition::{self, Condition};
 const LONGEST: Duration = Duration::from_secs(24 * 3600);
 /// Limit of an index build when the step names none.
 const BUILD_LIMIT: Duration = Duration::from_secs(30 * 60);
-/// Limit of a looking step when it names none.
-const LOOK_LIMIT: Duration = Duration::from_secs(30);
+/// Limit of a looking step when it names none, and of all of them together.
+pub const LOOK_LIMIT: Duration = Duration::from_secs(30);
 
 /// A field that cannot be used.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]

@@ -31,8 +31,6 @@ const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(15);
 const FRESH_MS: i64 = 5 * 60 * 1000;
 /// A write of ours is in the cache after this time.
 const JUST_LOOKED: Duration = Duration::from_secs(3);
-/// Time for a look when no strategy names one.
-const LOOK_LIMIT: Duration = Duration::from_secs(30);
 
 /// A writer that lives has written the first status of an object after this time.
 const WRITER_SECONDS: u64 = 3;
@@ -341,7 +339,7 @@ pub fn look_limit(observed: &Observed) -> Duration {
     remediate
         .zip(policy)
         .and_then(|(remediate, policy)| policy.strategies.get(&remediate.strategy).map(Strategy::look_limit))
-        .unwrap_or(LOOK_LIMIT)
+        .unwrap_or(policy::LOOK_LIMIT)
 }
 
 /// Whether a further look found more than other figures of the same cause, which are not worth a write each time.

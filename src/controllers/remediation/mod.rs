@@ -88,8 +88,7 @@ async fn said_if_refused(
     let Err(error) = outcome else { return Ok(()) };
     if matches!(error.category(), "forbidden" | "refused") {
         let stored = remediation.status.clone().unwrap_or_default();
-        let message: String =
-            error.to_string().chars().filter(|character| !character.is_control()).take(1000).collect();
+        let message = machine::printable(&error.to_string());
         if stored.message.as_deref() != Some(message.as_str()) {
             enter(remediation, context, api, stored.state.unwrap_or_default(), message, StatusPatch::default()).await?;
         }

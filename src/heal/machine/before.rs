@@ -242,8 +242,8 @@ pub(super) fn say(situation: &Situation<'_>, state: State, reason: String, until
     situation.enter(state, reason, StatusPatch::default())
 }
 
-pub(super) fn printable(text: &str) -> String {
-    // As much as the controller writes, so that what was said is known again.
+/// A message as a status holds it: the same text each time, so that what was said is known again.
+pub fn printable(text: &str) -> String {
     text.chars().filter(|character| !character.is_control()).take(1000).collect()
 }
 

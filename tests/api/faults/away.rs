@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use dbmedic_test_support::shop::{OPERATOR, Options};
-use dbmedic_test_support::{ApiProxy, holds_for};
+use dbmedic_test_support::holds_for;
+use dbmedic_test_support::shop::Options;
 use jiff::Timestamp;
 
 use super::{World, list};
@@ -15,10 +15,7 @@ const AWAY: Duration = Duration::from_mins(1);
 async fn a_fault_while_the_api_server_is_away_for_a_minute_is_told_with_its_true_onset_and_fixed_once() -> Result<()> {
     let world = World::open(Options::default()).await?;
     world.shop.import_history(2.0).await?;
-    let proxy = ApiProxy::start(world.cluster).await?;
-    let token = world.cluster.service_account_token(OPERATOR.0, OPERATOR.1).await?;
-    let operator = world.shop.start_operator_with(proxy.kubeconfig(&token)?, "operator-0")?;
-    operator.ready().await?;
+    let (proxy, operator) = world.operator_behind_a_proxy().await?;
     let _workload = world.shop.start_workload(4, Duration::from_millis(20)).await?;
     world.learnt().await?;
     world.rule_is("slow-queries", dbmedic::api::IncidentState::Normal).await?;

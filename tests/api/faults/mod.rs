@@ -17,8 +17,8 @@ use anyhow::{Context, Result, ensure};
 use dbmedic::api::{
     Anomaly, AnomalyRule, Baseline, IncidentState, Remediation, RemediationPolicy, RemediationState, conditions,
 };
-use dbmedic_test_support::shop::{Operator, Options, POD, Shop};
-use dbmedic_test_support::{Cluster, eventually};
+use dbmedic_test_support::shop::{OPERATOR, Operator, Options, POD, Shop};
+use dbmedic_test_support::{ApiProxy, Cluster, eventually};
 use kube::{Api, Client};
 use serde_json::Value;
 
@@ -65,6 +65,15 @@ impl World {
         let operator = self.shop.start_operator(self.cluster).await?;
         operator.ready().await?;
         Ok(operator)
+    }
+
+    /// An operator whose every request to the API server passes a proxy.
+    async fn operator_behind_a_proxy(&self) -> Result<(ApiProxy, Operator)> {
+        let proxy = ApiProxy::start(self.cluster).await?;
+        let token = self.cluster.service_account_token(OPERATOR.0, OPERATOR.1).await?;
+        let operator = self.shop.start_operator_with(proxy.kubeconfig(&token)?, "operator-0")?;
+        operator.ready().await?;
+        Ok((proxy, operator))
     }
 
     /// Applies YAML in the shop's namespace.

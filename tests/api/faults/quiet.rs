@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use dbmedic::api::{Remediation, RemediationState};
-use dbmedic_test_support::shop::{OPERATOR, Operator, Options};
+use dbmedic_test_support::shop::{Operator, Options};
 use dbmedic_test_support::{ApiProxy, eventually, holds_for};
 use kube::ResourceExt;
 use kube::api::{Patch, PatchParams};
@@ -40,10 +40,7 @@ async fn settle(proxy: &ApiProxy) -> Result<()> {
 async fn a_healthy_idle_minute_and_a_second_pass_over_everything_write_nothing() -> Result<()> {
     let world = World::open(Options { rows: 1000, ..Options::default() }).await?;
     world.shop.import_history(20.0).await?;
-    let proxy = ApiProxy::start(world.cluster).await?;
-    let token = world.cluster.service_account_token(OPERATOR.0, OPERATOR.1).await?;
-    let operator = world.shop.start_operator_with(proxy.kubeconfig(&token)?, "operator-0")?;
-    operator.ready().await?;
+    let (proxy, operator) = world.operator_behind_a_proxy().await?;
     let _workload = world.shop.start_workload(2, Duration::from_millis(50)).await?;
     world.learnt().await?;
     world.says(&world.rules, "slow-queries", "Ready", "True", &[]).await?;
@@ -83,10 +80,7 @@ async fn a_healthy_idle_minute_and_a_second_pass_over_everything_write_nothing()
 async fn an_open_anomaly_and_a_change_that_waits_for_a_person_write_nothing() -> Result<()> {
     let world = World::open(Options { mode: "suggest", ..Options::default() }).await?;
     world.shop.import_history(2.0).await?;
-    let proxy = ApiProxy::start(world.cluster).await?;
-    let token = world.cluster.service_account_token(OPERATOR.0, OPERATOR.1).await?;
-    let operator = world.shop.start_operator_with(proxy.kubeconfig(&token)?, "operator-0")?;
-    operator.ready().await?;
+    let (proxy, operator) = world.operator_behind_a_proxy().await?;
     let _workload = world.shop.start_workload(4, Duration::from_millis(20)).await?;
     world.learnt().await?;
     let quiet = async |period: Duration, when: &str| {
