@@ -10,6 +10,7 @@ mod incident;
 mod metric_set;
 mod resolve;
 mod shard;
+pub mod stream;
 mod units;
 mod verdict;
 
