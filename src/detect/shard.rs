@@ -226,7 +226,7 @@ impl Shard {
     }
 
     /// What is normal for a metric at that time; `None` unless its profile is ready.
-    pub fn normal(&self, target: usize, metric: usize, at: i64) -> Option<Normal> {
+    pub fn normal(&self, target: usize, metric: usize, at: i64) -> Option<Normal<'_>> {
         self.columns.normal(self.series(target, metric)?, hour_of_week(at))
     }
 

@@ -108,8 +108,7 @@ impl Estimate {
         });
 
         let series = centre.iter().fold(0.0, |highest: f64, centre| highest.max(centre.abs())) * FLOOR_OF_SERIES;
-        let whole = grouped.values().iter().all(|value| value.fract().abs() <= 0.0);
-        let floor = series.max(if whole { WHOLE_STEP } else { SMALLEST_STEP });
+        let floor = series.max(if grouped.is_whole() { WHOLE_STEP } else { SMALLEST_STEP });
         let mut scale = variance.map(f64::sqrt);
         for (scale, centre) in scale.iter_mut().zip(centre) {
             *scale = scale.max(centre.abs() * FLOOR_OF_CENTRE).max(floor);

@@ -47,6 +47,11 @@ impl Grouped {
         Some(Self { values, ends, occurrences })
     }
 
+    /// Whether all values are whole numbers.
+    pub(super) fn is_whole(&self) -> bool {
+        self.values.iter().all(|value| value.fract().abs() <= 0.0)
+    }
+
     /// Number of values.
     pub(super) fn len(&self) -> usize {
         self.values.len()

@@ -3,7 +3,8 @@
 //! Pure: the window's end comes with the options, so the same samples always give the same profile.
 //!
 //! Read in this order: `calendar` gives each sample its hour of the week, `grouped` keeps the values by hour,
-//! `estimate` turns them into centre and scale, `summary` into the figures that people read, `profile` is the result.
+//! `estimate` turns them into centre and scale, `residuals` and `tails` say how often the series goes how far from them,
+//! `summary` gives the figures that people read, `profile` is the result.
 //! Beside them, `usual_times` learns what each statement takes, from one interval after the other.
 
 mod calendar;
@@ -11,12 +12,15 @@ mod codec;
 mod estimate;
 mod grouped;
 mod profile;
+mod residuals;
 mod summary;
+mod tails;
 mod usual_times;
 
 pub use calendar::{HOURS_OF_WEEK, hour_of_week};
 pub use codec::DecodeError;
 pub use profile::{Profile, Statistics};
+pub use tails::{Tail, Tails};
 pub use usual_times::UsualTimes;
 
 use calendar::HOUR_MS;
@@ -102,6 +106,7 @@ pub fn learn(samples: &[Sample], options: &Options) -> Option<Profile> {
     Some(Profile {
         statistics: summary::summarise(&grouped, &estimate, outliers as u64, options),
         confidence: covered * estimate::groups_seen(&grouped, levels),
+        tails: residuals::tails(usable(), &estimate, options.outlier_removal, grouped.is_whole()),
         days,
         ready: days >= READY_DAYS,
         minimum: options.minimum,

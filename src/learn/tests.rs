@@ -250,9 +250,9 @@ proptest! {
     fn no_bytes_make_reading_fail_otherwise_than_with_an_error(mut bytes in prop::collection::vec(any::<u8>(), 0..2000)) {
         let _ = Profile::decode(&bytes);
         if let Some(first) = bytes.first_mut() {
-            *first = 1;
+            *first = 2;
         }
-        bytes.resize(1 + 2 * HOURS_OF_WEEK * 4 + 15 * 8 + 1, 0);
+        bytes.resize(1 + 2 * HOURS_OF_WEEK * 4 + 10 * 4 + 15 * 8 + 1, 0);
         let _ = Profile::decode(&bytes);
     }
 }

@@ -2,8 +2,10 @@
 
 mod moments;
 mod order;
+mod pareto;
 mod tail;
 
 pub use moments::Moments;
 pub use order::{MAD_TO_SIGMA, MEAN_DEVIATION_TO_SIGMA, median, quantile, quantiles, robust_scale};
+pub use pareto::{GREATEST_SHAPE, LEAST_SHAPE, Pareto};
 pub use tail::normal_tail;
