@@ -1,3 +1,5 @@
+use std::collections::HashSet;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -232,7 +234,9 @@ proptest! {
                 prop_assert!(!bounded || (-5.0..=1e3).contains(&centre));
             }
             prop_assert!((0.0..=1.0).contains(&profile.confidence));
-            let usable = samples.iter().filter(|sample| sample.value.abs() <= GREATEST).count() as u64;
+            let usable = samples.iter().filter(|sample| sample.value.abs() <= GREATEST);
+            let usable: HashSet<_> = usable.map(|sample| (sample.at, sample.value.to_bits())).collect();
+            let usable = usable.len() as u64;
             prop_assert_eq!(profile.statistics.samples + profile.statistics.outliers, usable);
             prop_assert_eq!(Profile::decode(&profile.encode()), Ok(profile));
         }
