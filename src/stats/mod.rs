@@ -3,7 +3,9 @@
 mod moments;
 mod order;
 mod tail;
+mod trend;
 
 pub use moments::Moments;
 pub use order::{MAD_TO_SIGMA, MEAN_DEVIATION_TO_SIGMA, median, quantile, quantiles, robust_scale};
 pub use tail::normal_tail;
+pub use trend::{Line, chance_of_rise, theil_sen};
