@@ -98,7 +98,7 @@ pub struct TrendDetector {
     #[schemars(length(max = 48))]
     pub above: Option<String>,
     /// The window, 1h to 30d. When left out, it is long enough for the rate to show: 1h for a rate per second or minute,
-    /// 6h per hour, 7d per day, 28d per week, and 24h without a rate.
+    /// 3h per hour, 7d per day, 28d per week, and 24h without a rate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub over: Option<DurationText>,
 }
