@@ -2,7 +2,8 @@
 //! that a round of one hour walks linear memory.
 
 use super::Normal;
-use crate::learn::{HOURS_OF_WEEK, Profile, Tails};
+use super::replay::Normals;
+use crate::learn::{HOURS_OF_WEEK, Profile, Stretch, Tails};
 
 /// Series that the columns grow by at least.
 const SMALLEST_GROWTH: usize = 64;
@@ -21,6 +22,8 @@ pub(super) struct Columns {
     confidence: Vec<f32>,
     minimum: Vec<f32>,
     maximum: Vec<f32>,
+    stretch: Vec<Stretch>,
+    /// Read only for what lies beyond a band.
     tails: Vec<Tails>,
 }
 
@@ -50,6 +53,7 @@ impl Columns {
         self.confidence.resize(room, 0.0);
         self.minimum.resize(room, f32::NEG_INFINITY);
         self.maximum.resize(room, f32::INFINITY);
+        self.stretch.resize(room, Stretch::NONE);
         self.tails.resize(room, Tails::GAUSSIAN);
         self.room = room;
     }
@@ -64,6 +68,7 @@ impl Columns {
         self.ready[series] = profile.is_some_and(|profile| profile.ready);
         self.confidence[series] = profile.map_or(0.0, |profile| profile.confidence as f32);
         self.tails[series] = profile.map_or(Tails::GAUSSIAN, |profile| profile.tails);
+        self.stretch[series] = profile.map_or(Stretch::NONE, |profile| profile.stretch);
         let bound = |bound: fn(&Profile) -> Option<f64>| profile.and_then(bound).map(|bound| bound as f32);
         self.minimum[series] = bound(|profile| profile.minimum).unwrap_or(f32::NEG_INFINITY);
         self.maximum[series] = bound(|profile| profile.maximum).unwrap_or(f32::INFINITY);
@@ -73,15 +78,34 @@ impl Columns {
         self.ready[series]
     }
 
+    /// What is normal for adjacent series in each hour of the week; `None` where the profile is not ready.
+    pub(super) fn snapshot(&self, first: usize, series: usize) -> Normals {
+        let hours = |series| {
+            let unknown =
+                Normal { centre: 0.0, scale: 0.0, minimum: 0.0, maximum: 0.0, confidence: 0.0, stretch: Stretch::NONE };
+            let mut hours = Box::new([unknown; HOURS_OF_WEEK]);
+            for (hour, normal) in hours.iter_mut().enumerate() {
+                *normal = self.normal(series, hour)?;
+            }
+            Some(hours)
+        };
+        (first..first + series).map(hours).collect()
+    }
+
     /// What is normal for a series in that hour of the week; `None` unless its profile is ready.
-    pub(super) fn normal(&self, series: usize, hour: usize) -> Option<Normal<'_>> {
+    pub(super) fn normal(&self, series: usize, hour: usize) -> Option<Normal> {
         self.ready[series].then(|| Normal {
             centre: f64::from(self.centre[hour * self.room + series]),
             scale: f64::from(self.scale[hour * self.room + series]),
             minimum: f64::from(self.minimum[series]),
             maximum: f64::from(self.maximum[series]),
             confidence: f64::from(self.confidence[series]),
-            tails: &self.tails[series],
+            stretch: self.stretch[series],
         })
+    }
+
+    /// How often normal life goes how far from its centre.
+    pub(super) fn tails(&self, series: usize) -> Tails {
+        self.tails[series]
     }
 }

@@ -22,7 +22,7 @@ mod usual_times;
 pub use calendar::{HOURS_OF_WEEK, hour_of_week};
 pub use codec::DecodeError;
 pub use profile::{Profile, Statistics};
-pub use tails::{Tail, Tails};
+pub use tails::{Stretch, Tail, Tails};
 pub use usual_times::UsualTimes;
 
 use calendar::HOUR_MS;
@@ -90,15 +90,16 @@ pub fn learn(samples: &[Sample], options: &Options) -> Option<Profile> {
     let series = Series::new(usable())?;
     let levels = shape::levels(options.daily, options.weekly);
     let mut estimate = Estimate::new(&series, levels, options.outlier_removal);
-    let tails = residuals::tails(&series, &estimate, options.outlier_removal);
+    let (stretch, tails) = residuals::tails(&series, &estimate, options.outlier_removal).stretched();
     estimate.clamp(options.minimum, options.maximum);
 
     let hours_seen = series.blocks.len() as f64;
     let days = hours_seen / 24.0;
     let covered = (hours_seen / window_hours.max(1) as f64).min(1.0);
     Some(Profile {
-        statistics: summary::summarise(&series, &estimate, options),
+        statistics: summary::summarise(&series, &estimate, stretch, options),
         confidence: covered * shape::groups_seen(&series, levels),
+        stretch,
         tails,
         days,
         ready: days >= READY_DAYS,

@@ -1,6 +1,6 @@
 use super::super::{Detector, Limit, Sigma};
 use super::*;
-use crate::learn::{HOURS_OF_WEEK, Statistics, Tails};
+use crate::learn::{HOURS_OF_WEEK, Statistics, Stretch, Tails};
 
 const SECOND: i64 = 1_000;
 const HOUR: i64 = 3_600 * SECOND;
@@ -12,6 +12,7 @@ fn profile(centre: impl Fn(usize) -> f32, ready: bool) -> Profile {
         centre: Box::new(std::array::from_fn(centre)),
         scale: Box::new([2.0; HOURS_OF_WEEK]),
         tails: Tails::GAUSSIAN,
+        stretch: Stretch::NONE,
         statistics: Statistics::default(),
         days: 14.0,
         confidence: 0.9,
@@ -96,7 +97,7 @@ fn a_change_carries_the_onset_and_the_verdict_that_brought_it() {
     for index in 0..4 {
         shard.round(&Round { target, at: MONDAY + index * 10 * SECOND, values: vec![20.0] }, &mut changes);
     }
-    let opened = changes.last().copied();
+    let opened = changes.last();
     assert_eq!(opened.map(|change| (change.kind, change.onset)), Some((ChangeKind::Opened, MONDAY)));
     let verdict = opened.and_then(|change| change.verdict);
     assert_eq!(verdict.map(|verdict| verdict.at), Some(MONDAY + 30 * SECOND));
