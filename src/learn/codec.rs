@@ -28,6 +28,9 @@ pub enum DecodeError {
 }
 
 impl Profile {
+    /// Bytes of the stored form.
+    pub const LENGTH: usize = LENGTH;
+
     /// The stored form; its length is always the same.
     pub fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(LENGTH);
