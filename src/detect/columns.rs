@@ -2,7 +2,7 @@
 //! that a round of one hour walks linear memory.
 
 use super::Normal;
-use super::replay::Normals;
+use super::replay::Known;
 use crate::learn::{HOURS_OF_WEEK, Profile, Stretch, Tails};
 
 /// Series that the columns grow by at least.
@@ -23,7 +23,6 @@ pub(super) struct Columns {
     minimum: Vec<f32>,
     maximum: Vec<f32>,
     stretch: Vec<Stretch>,
-    /// Read only for what lies beyond a band.
     tails: Vec<Tails>,
 }
 
@@ -67,8 +66,8 @@ impl Columns {
         }
         self.ready[series] = profile.is_some_and(|profile| profile.ready);
         self.confidence[series] = profile.map_or(0.0, |profile| profile.confidence as f32);
-        self.tails[series] = profile.map_or(Tails::GAUSSIAN, |profile| profile.tails);
         self.stretch[series] = profile.map_or(Stretch::NONE, |profile| profile.stretch);
+        self.tails[series] = profile.map_or(Tails::GAUSSIAN, |profile| profile.tails);
         let bound = |bound: fn(&Profile) -> Option<f64>| profile.and_then(bound).map(|bound| bound as f32);
         self.minimum[series] = bound(|profile| profile.minimum).unwrap_or(f32::NEG_INFINITY);
         self.maximum[series] = bound(|profile| profile.maximum).unwrap_or(f32::INFINITY);
@@ -78,22 +77,26 @@ impl Columns {
         self.ready[series]
     }
 
-    /// What is normal for adjacent series in each hour of the week; `None` where the profile is not ready.
-    pub(super) fn snapshot(&self, first: usize, series: usize) -> Normals {
-        let hours = |series| {
-            let unknown =
-                Normal { centre: 0.0, scale: 0.0, minimum: 0.0, maximum: 0.0, confidence: 0.0, stretch: Stretch::NONE };
-            let mut hours = Box::new([unknown; HOURS_OF_WEEK]);
-            for (hour, normal) in hours.iter_mut().enumerate() {
-                *normal = self.normal(series, hour)?;
-            }
-            Some(hours)
+    /// What is known of adjacent series, to be taken elsewhere; `None` where the profile is not ready.
+    pub(super) fn copy(&self, first: usize, series: usize) -> Vec<Option<Known>> {
+        let column =
+            |column: &[f32], series| (0..HOURS_OF_WEEK).map(|hour| column[hour * self.room + series]).collect();
+        let known = |series: usize| {
+            self.ready[series].then(|| Known {
+                centre: column(&self.centre, series),
+                scale: column(&self.scale, series),
+                minimum: self.minimum[series],
+                maximum: self.maximum[series],
+                confidence: self.confidence[series],
+                stretch: self.stretch[series],
+                tails: self.tails[series],
+            })
         };
-        (first..first + series).map(hours).collect()
+        (first..first + series).map(known).collect()
     }
 
     /// What is normal for a series in that hour of the week; `None` unless its profile is ready.
-    pub(super) fn normal(&self, series: usize, hour: usize) -> Option<Normal> {
+    pub(super) fn normal(&self, series: usize, hour: usize) -> Option<Normal<'_>> {
         self.ready[series].then(|| Normal {
             centre: f64::from(self.centre[hour * self.room + series]),
             scale: f64::from(self.scale[hour * self.room + series]),
@@ -101,11 +104,7 @@ impl Columns {
             maximum: f64::from(self.maximum[series]),
             confidence: f64::from(self.confidence[series]),
             stretch: self.stretch[series],
+            tails: &self.tails[series],
         })
-    }
-
-    /// How often normal life goes how far from its centre.
-    pub(super) fn tails(&self, series: usize) -> Tails {
-        self.tails[series]
     }
 }

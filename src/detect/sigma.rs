@@ -62,7 +62,7 @@ impl Detect for Sigma {
     /// does, to the side that the rule watches, or to either where it watches both.
     fn confidence(&self, (): &(), sight: &Sight<'_>) -> f64 {
         let sides = if self.above.is_some() && self.below.is_some() { 2.0 } else { 1.0 };
-        (1.0 - sides * sight.probability()).max(0.0)
+        sight.normal.map_or(0.0, |normal| (1.0 - sides * normal.probability(sight.value)).max(0.0))
     }
 
     fn band(&self, (): &(), sight: &Sight<'_>) -> Band {
@@ -74,9 +74,17 @@ impl Detect for Sigma {
 mod tests {
     use super::super::Normal;
     use super::*;
-    use crate::learn::Stretch;
+    use crate::learn::{Stretch, Tails};
 
-    const NORMAL: Normal = Normal { centre: 100.0, scale: 10.0, minimum: 0.0, maximum: 120.0, confidence: 0.9, stretch: Stretch::NONE };
+    const NORMAL: Normal = Normal {
+        centre: 100.0,
+        scale: 10.0,
+        minimum: 0.0,
+        maximum: 140.0,
+        confidence: 0.9,
+        stretch: Stretch::NONE,
+        tails: &Tails::GAUSSIAN,
+    };
     const BOTH: Sigma = Sigma { below: Some(2.0), above: Some(3.0) };
 
     fn sight(value: f64) -> Sight<'static> {
@@ -101,7 +109,7 @@ mod tests {
     #[test]
     fn bands_end_at_the_physical_bounds() {
         let band = BOTH.band(&(), &sight(100.0));
-        assert_eq!(band, Band { centre: Some(100.0), lower: Some(80.0), upper: Some(120.0) });
+        assert_eq!(band, Band { centre: Some(100.0), lower: Some(80.0), upper: Some(130.0) });
         assert_eq!(NORMAL.band(20.0).lower, Some(0.0));
     }
 

@@ -4,7 +4,7 @@ use super::Normal;
 use super::columns::Columns;
 use super::latest::Latest;
 use super::sight::{Around, Peer};
-use crate::learn::{Tails, hour_of_week};
+use crate::learn::hour_of_week;
 
 /// A value of a peer is fresh within so many intervals of its metric.
 const FRESH_INTERVALS: i64 = 2;
@@ -37,21 +37,17 @@ impl<'a> Surroundings<'a> {
         Self { metric, interval_ms, ..self }
     }
 
-    pub fn normal(&self, metric: usize) -> Option<Normal> {
+    pub fn normal(&self, metric: usize) -> Option<Normal<'a>> {
         (metric < self.metrics).then(|| self.columns.normal(self.first + metric, self.hour))?
     }
 }
 
 impl Around for Surroundings<'_> {
-    fn normal_of(&self, metric: usize) -> Option<Normal> {
+    fn normal_of(&self, metric: usize) -> Option<Normal<'_>> {
         self.normal(metric)
     }
 
-    fn tails_of(&self, metric: usize) -> Tails {
-        if metric < self.metrics { self.columns.tails(self.first + metric) } else { Tails::GAUSSIAN }
-    }
-
-    fn each_peer(&self, take: &mut dyn FnMut(Peer)) {
+    fn each_peer(&self, take: &mut dyn FnMut(Peer<'_>)) {
         let patience = self.interval_ms.saturating_mul(FRESH_INTERVALS);
         for member in self.latest.peers(self.target).filter(|member| self.metric < member.metrics) {
             let series = member.first + self.metric;

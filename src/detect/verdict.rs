@@ -1,10 +1,10 @@
 //! What a detector says.
 
-use crate::learn::Stretch;
+use crate::learn::{Stretch, Tails};
 
 /// What is normal for one metric at one instant: the profile's bucket of that hour.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Normal {
+pub struct Normal<'a> {
     /// Centre, in the metric's unit.
     pub centre: f64,
     /// Robust standard deviation, in the metric's unit; greater than 0.
@@ -17,15 +17,11 @@ pub struct Normal {
     pub confidence: f64,
     /// How much longer than the scale a sigma to each side is, so that three are as rare as three of Gaussian noise.
     pub stretch: Stretch,
+    /// How often normal life goes how far. By reference: read only for what lies beyond a band.
+    pub tails: &'a Tails,
 }
 
-impl Normal {
-    /// Centre and scale of a series without bounds, whose profile can be trusted.
-    pub fn new(centre: f64, scale: f64) -> Self {
-        let (minimum, maximum) = (f64::NEG_INFINITY, f64::INFINITY);
-        Self { centre, scale, minimum, maximum, confidence: 1.0, stretch: Stretch::NONE }
-    }
-
+impl Normal<'_> {
     /// The band of so many sigma to both sides, within the physical bounds.
     pub fn band(&self, sigmas: f64) -> Band {
         self.sides(Some(sigmas), Some(sigmas))
@@ -45,6 +41,13 @@ impl Normal {
     pub fn sigmas(&self, value: f64) -> f64 {
         let distance = (value - self.centre) / self.scale;
         distance / f64::from(if distance < 0.0 { self.stretch.below } else { self.stretch.above })
+    }
+
+    /// Probability that the series' normal life lies at least as far from the centre, to the side of the value. Beyond
+    /// a physical bound counts as at the bound.
+    pub fn probability(&self, value: f64) -> f64 {
+        let sigmas = self.sigmas(value.max(self.minimum).min(self.maximum));
+        if sigmas < 0.0 { self.tails.below.probability(-sigmas) } else { self.tails.above.probability(sigmas) }
     }
 }
 
