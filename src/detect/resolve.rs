@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::{Detector, MetricSet, Sight, Verdict};
+use super::{Detector, Memory, MetricSet, Sight, Verdict};
 use crate::api::{AnomalyRuleSpec, DurationText};
 
 /// Longest text that an error quotes, in characters.
@@ -80,26 +80,32 @@ fn milliseconds(field: &str, text: &DurationText) -> Result<i64, FieldError> {
 }
 
 impl Rule {
-    /// Whether the value breaches the rule. `None`: no verdict, because there is no ready profile.
-    pub(super) fn breaches(&self, sight: &Sight) -> Option<bool> {
-        let exceeds = self.detector.exceeds(sight)?;
+    /// Whether the value breaches the rule. `None`: no verdict, because profile or memory are not enough yet.
+    pub(super) fn breaches(&self, memory: &Memory, sight: &Sight<'_>) -> Option<bool> {
+        let exceeds = self.detector.exceeds(memory, sight)?;
         // A tail probability costs more than all the rest: only what lies beyond the band pays for it.
-        Some(exceeds && (self.minimum_confidence <= 0.0 || self.detector.confidence(sight) >= self.minimum_confidence))
+        let is_sure =
+            || self.minimum_confidence <= 0.0 || self.detector.confidence(memory, sight) >= self.minimum_confidence;
+        Some(exceeds && is_sure())
     }
 
-    /// What the rule says of a value. `None`: no verdict, because there is no ready profile.
-    pub fn judge(&self, at: i64, sight: &Sight) -> Option<Verdict> {
-        let breach = self.breaches(sight)?;
-        let band = self.detector.band(sight);
-        let sigmas = sight.normal.filter(|_| band.centre.is_some()).map(|normal| normal.sigmas(sight.value));
+    /// What the rule says of a value. `None`: no verdict, because profile or memory are not enough yet.
+    pub fn judge(&self, memory: &Memory, sight: &Sight<'_>) -> Option<Verdict> {
+        let breach = self.breaches(memory, sight)?;
+        let band = self.detector.band(memory, sight);
+        let metric = self.detector.carrier(memory, sight);
+        let value = if metric == sight.metric { sight.value } else { sight.value_of(metric).unwrap_or(f64::NAN) };
+        let normal = if metric == sight.metric { sight.normal } else { sight.normal_of(metric) };
+        let sigmas = normal.filter(|_| band.centre.is_some()).map(|normal| normal.sigmas(value));
         Some(Verdict {
-            at,
-            value: sight.value,
+            at: sight.at,
+            metric,
+            value,
             centre: band.centre,
             lower: band.lower,
             upper: band.upper,
             sigmas,
-            confidence: self.detector.confidence(sight),
+            confidence: self.detector.confidence(memory, sight),
             breach,
         })
     }

@@ -192,6 +192,7 @@ mod tests {
 
     const VERDICT: Verdict = Verdict {
         at: 1_772_409_600_000,
+        metric: 0,
         breach: true,
         value: 12.345_678_9,
         centre: Some(1.0),
@@ -222,7 +223,7 @@ mod tests {
             rule: Arc::new(rule),
             metric: "response_time".into(),
             unit: "ms".into(),
-            change: Change { target: 0, rule: 1, kind, onset, verdict: Some(VERDICT) },
+            change: Change { target: 0, rule: 1, kind, onset, verdict: Some(VERDICT), evidence: Vec::new() },
             received: Instant::now(),
         }
     }
