@@ -186,4 +186,5 @@ pub enum IncidentState {
     Open,
     Clearing,
     NoData,
+    Suppressed,
 }

@@ -11,7 +11,7 @@ mod expectation;
 use super::schedule::{Calendar, Window};
 use super::{FieldError, MetricSet};
 use crate::api::AnomalyExceptionSpec;
-pub(super) use active::{Active, Exempt};
+pub(super) use active::Exempt;
 pub use expectation::Expectation;
 
 /// An exception, resolved.
@@ -45,7 +45,8 @@ pub enum Effect {
 pub fn resolve(spec: &AnomalyExceptionSpec, metrics: &MetricSet) -> Result<Exception, FieldError> {
     let calendar = match (&spec.schedule, &spec.dates[..]) {
         (Some(schedule), []) => {
-            let duration = spec.duration.as_ref().map(|text| super::resolve::milliseconds("duration", text)).transpose()?;
+            let duration =
+                spec.duration.as_ref().map(|text| super::resolve::milliseconds("duration", text)).transpose()?;
             Calendar::schedule(schedule, duration, &spec.time_zone)?
         }
         (None, []) => return Err(FieldError::new("schedule", &"neither schedule nor dates", "exactly one of them")),

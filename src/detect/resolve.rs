@@ -71,7 +71,7 @@ pub fn resolve(spec: &AnomalyRuleSpec, metrics: &MetricSet) -> Result<Rule, Fiel
     Ok(Rule { metric, detector, for_ms, resolve_after_ms, minimum_confidence: f64::from(confidence) / 100.0 })
 }
 
-fn milliseconds(field: &str, text: &DurationText) -> Result<i64, FieldError> {
+pub(super) fn milliseconds(field: &str, text: &DurationText) -> Result<i64, FieldError> {
     let allowed = "a whole number with one unit of ms, s, m, h, d, such as 5m";
     let duration = text.resolve().ok().as_ref().map(Duration::as_millis);
     duration

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Effect, Exception, Expectation};
-use crate::detect::{Detector, Normal};
+use crate::detect::{ChangeKind, Detector, Normal};
 
 /// What counts now.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -74,6 +74,21 @@ impl Exempt {
         let changed = (active == Active::None) != (self.active == Active::None);
         self.active = active;
         changed
+    }
+
+    /// What the last [`Exempt::refresh`] that was a change is told as.
+    pub fn edge(&self) -> ChangeKind {
+        if self.is_active() { ChangeKind::ExceptionBegan } else { ChangeKind::ExceptionOver }
+    }
+
+    /// Whether any exception is active, as of the last [`Exempt::refresh`].
+    pub fn is_active(&self) -> bool {
+        self.active != Active::None
+    }
+
+    /// Whether there is no verdict, as of the last [`Exempt::refresh`].
+    pub fn is_suppressed(&self) -> bool {
+        self.active == Active::Suppressed
     }
 
     /// What is active, as of the last [`Exempt::refresh`].

@@ -50,7 +50,9 @@ pub(super) fn parse(minute: &str, hour: &str, day: &str, month: &str, weekday: &
     let days = Days::Cron { months, days, weekdays, either };
     let starts = (0..24_u16)
         .filter(|hour| hours & (1 << hour) != 0)
-        .flat_map(|hour| (0..60_u16).filter(|minute| minutes & (1 << minute) != 0).map(move |minute| hour * 60 + minute))
+        .flat_map(|hour| {
+            (0..60_u16).filter(|minute| minutes & (1 << minute) != 0).map(move |minute| hour * 60 + minute)
+        })
         .collect();
     Ok(Cron { days, starts, every_hour: hours == (1 << 24) - 1 })
 }

@@ -73,9 +73,10 @@ impl Calendar {
         time_zone: &str,
     ) -> Result<Self, FieldError> {
         let zone = zone(time_zone)?;
-        let resolved = ranges.into_iter().enumerate().map(|(index, (from, to))| {
-            written::range(&format!("dates[{index}]"), from, to, &zone)
-        });
+        let resolved = ranges
+            .into_iter()
+            .enumerate()
+            .map(|(index, (from, to))| written::range(&format!("dates[{index}]"), from, to, &zone));
         let mut windows: Vec<Window> = resolved.collect::<Result<_, _>>()?;
         windows.sort_unstable();
         Ok(Self::Dates(windows))
@@ -141,9 +142,17 @@ pub struct Schedule {
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Days {
     Weekdays(u8),
-    OfMonth { days: u32, last: bool },
+    OfMonth {
+        days: u32,
+        last: bool,
+    },
     /// Either of the days is enough, or both have to match.
-    Cron { months: u16, days: u32, weekdays: u8, either: bool },
+    Cron {
+        months: u16,
+        days: u32,
+        weekdays: u8,
+        either: bool,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]

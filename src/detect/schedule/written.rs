@@ -32,7 +32,11 @@ pub(super) fn schedule(text: &str, duration_ms: Option<i64>, zone: TimeZone) -> 
         None => elapsed(text, duration_ms)?,
         Some(_) if duration_ms.is_some() => {
             let found = "a duration beside a schedule with an end";
-            return Err(FieldError::new("duration", &found, "none, or a schedule without an end, such as \"1st 02:00\""));
+            return Err(FieldError::new(
+                "duration",
+                &found,
+                "none, or a schedule without an end, such as \"1st 02:00\"",
+            ));
         }
         Some(end) if end == start => {
             return Err(wrong("an end other than the begin; the whole day is 00:00-24:00"));
@@ -150,5 +154,9 @@ fn instant(text: &str, zone: &TimeZone, minute: u16) -> Option<i64> {
 }
 
 fn wrong_date(field: &str, found: &str) -> FieldError {
-    FieldError::new(field, &found, "an instant after RFC 3339, such as 2026-11-27T06:00:00Z, or a day, such as 2026-11-27")
+    FieldError::new(
+        field,
+        &found,
+        "an instant after RFC 3339, such as 2026-11-27T06:00:00Z, or a day, such as 2026-11-27",
+    )
 }
