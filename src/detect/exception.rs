@@ -8,6 +8,7 @@
 mod active;
 mod expectation;
 
+use super::resolve::{metric_index, milliseconds};
 use super::schedule::{Calendar, Window};
 use super::{FieldError, MetricSet};
 use crate::api::AnomalyExceptionSpec;
@@ -45,8 +46,7 @@ pub enum Effect {
 pub fn resolve(spec: &AnomalyExceptionSpec, metrics: &MetricSet) -> Result<Exception, FieldError> {
     let calendar = match (&spec.schedule, &spec.dates[..]) {
         (Some(schedule), []) => {
-            let duration =
-                spec.duration.as_ref().map(|text| super::resolve::milliseconds("duration", text)).transpose()?;
+            let duration = spec.duration.as_ref().map(|text| milliseconds("duration", text)).transpose()?;
             Calendar::schedule(schedule, duration, &spec.time_zone)?
         }
         (None, []) => return Err(FieldError::new("schedule", &"neither schedule nor dates", "exactly one of them")),
@@ -60,7 +60,7 @@ pub fn resolve(spec: &AnomalyExceptionSpec, metrics: &MetricSet) -> Result<Excep
     };
     let effect = match (spec.suppress.unwrap_or(false), spec.expect.is_empty()) {
         (true, true) => {
-            let known = spec.metrics.iter().map(|name| metric("metrics", name, metrics));
+            let known = spec.metrics.iter().map(|name| metric_index("metrics", name, metrics));
             Effect::Suppress(known.collect::<Result<_, _>>()?)
         }
         (false, false) if !spec.metrics.is_empty() => {
@@ -76,17 +76,10 @@ pub fn resolve(spec: &AnomalyExceptionSpec, metrics: &MetricSet) -> Result<Excep
     Ok(Exception { calendar, rules: spec.rules.clone(), pods: spec.pods.clone(), effect })
 }
 
-fn metric(field: &str, name: &str, metrics: &MetricSet) -> Result<usize, FieldError> {
-    metrics.index(name).ok_or_else(|| {
-        let names: Vec<&str> = metrics.iter().map(|metric| metric.name.as_str()).collect();
-        FieldError::new(field, &name, format!("one of {}", names.join(", ")))
-    })
-}
-
 fn expected(spec: &AnomalyExceptionSpec, metrics: &MetricSet) -> Result<Vec<(usize, Expectation)>, FieldError> {
     let mut expected = Vec::with_capacity(spec.expect.len());
     for (name, load) in &spec.expect {
-        let of = metric("expect", name, metrics)?;
+        let of = metric_index("expect", name, metrics)?;
         expected.push(Expectation::resolve(&format!("expect.{name}"), load, of, metrics)?);
     }
     // What doubles a metric doubles its share of the maximum.

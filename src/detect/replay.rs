@@ -15,6 +15,8 @@ pub struct Replay {
     normals: Normals,
     memory: Memory,
     until: Option<i64>,
+    /// A whole round, for a detector of one metric.
+    room: Vec<f32>,
 }
 
 /// A memory that has taken its history: for [`super::Shard::warm`].
@@ -42,7 +44,7 @@ impl Around for Snapshot<'_> {
 impl Replay {
     pub(super) fn new(rule: &Rule, metrics: usize, normals: Normals) -> Self {
         let (detector, memory) = (rule.detector.clone(), rule.detector.memory());
-        Self { metric: rule.metric, metrics, detector, normals, memory, until: None }
+        Self { metric: rule.metric, metrics, detector, normals, memory, until: None, room: vec![f32::NAN; metrics] }
     }
 
     /// How much history is wanted, in ms.
@@ -57,7 +59,7 @@ impl Replay {
 
     /// Takes a round of the wanted metrics, in their order; `NaN` where there is none. Rounds come in order of time:
     /// one that is not later than the one before is passed over.
-    pub fn take(&mut self, at: i64, values: &[f32], room: &mut Vec<f32>) {
+    pub fn take(&mut self, at: i64, values: &[f32]) {
         if self.until.is_some_and(|until| at <= until) || !values.iter().any(|value| value.is_finite()) {
             return;
         }
@@ -67,13 +69,11 @@ impl Replay {
         let (value, values) = if self.detector.judges_all() {
             (values.get(self.metric).copied(), values)
         } else {
-            room.clear();
-            room.resize(self.metrics, f32::NAN);
             let value = values.first().copied();
-            if let (Some(place), Some(value)) = (room.get_mut(self.metric), value) {
+            if let (Some(place), Some(value)) = (self.room.get_mut(self.metric), value) {
                 *place = value;
             }
-            (value, room.as_slice())
+            (value, self.room.as_slice())
         };
         let value = value.filter(|value| value.is_finite()).map_or(f64::NAN, f64::from);
         let sight = Sight::new(at, self.metric, value).with_values(values).with_normal(normal).with_around(&snapshot);

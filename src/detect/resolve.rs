@@ -50,11 +50,10 @@ pub struct Rule {
 /// [`FieldError`] naming the field, what was found and what is allowed: unknown metric, none or several detectors,
 /// a number or unit that the metric does not have, a limit that can never or always be breached, a bad duration.
 pub fn resolve(spec: &AnomalyRuleSpec, metrics: &MetricSet) -> Result<Rule, FieldError> {
-    let name = &spec.detect.metric;
-    let metric = metrics.index(name).ok_or_else(|| {
-        let names: Vec<&str> = metrics.iter().map(|metric| metric.name.as_str()).collect();
-        FieldError::new("detect.metric", name, format!("one of {}", names.join(", ")))
-    })?;
+    let metric = match &spec.detect.metric {
+        Some(name) => metric_index("detect.metric", name, metrics)?,
+        None => own_metric(spec, metrics)?,
+    };
     let exactly_one =
         |found: &str| FieldError::new("detect", &found, format!("exactly one of {}", Detector::NAMES.join(", ")));
     let mut detectors = Detector::resolve_each(spec, metric, metrics);
@@ -69,6 +68,29 @@ pub fn resolve(spec: &AnomalyRuleSpec, metrics: &MetricSet) -> Result<Rule, Fiel
         return Err(FieldError::new("confidence", &confidence, "0 to 100"));
     }
     Ok(Rule { metric, detector, for_ms, resolve_after_ms, minimum_confidence: f64::from(confidence) / 100.0 })
+}
+
+/// Index of a metric by its name.
+///
+/// # Errors
+/// [`FieldError`] that lists the known names.
+pub(super) fn metric_index(field: &str, name: &str, metrics: &MetricSet) -> Result<usize, FieldError> {
+    metrics.index(name).ok_or_else(|| FieldError::new(field, &name, format!("one of {}", names(metrics))))
+}
+
+/// The names of all metrics, for a message.
+pub(super) fn names(metrics: &MetricSet) -> String {
+    metrics.iter().map(|metric| metric.name.as_str()).collect::<Vec<_>>().join(", ")
+}
+
+/// The metric of a detector that has metrics of its own: its rounds are those that count.
+fn own_metric(spec: &AnomalyRuleSpec, metrics: &MetricSet) -> Result<usize, FieldError> {
+    let detect = &spec.detect;
+    if let Some(multivariate) = &detect.multivariate {
+        let first = multivariate.metrics.first().map(|name| metric_index("detect.multivariate.metrics", name, metrics));
+        return first.unwrap_or(Ok(0));
+    }
+    Err(FieldError::new("detect.metric", &"none", format!("one of {}", names(metrics))))
 }
 
 pub(super) fn milliseconds(field: &str, text: &DurationText) -> Result<i64, FieldError> {

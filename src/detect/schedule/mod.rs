@@ -46,6 +46,25 @@ impl Window {
     }
 }
 
+/// The same time as windows that neither meet nor overlap, by their begins.
+pub fn merged(mut windows: Vec<Window>) -> Vec<Window> {
+    windows.sort_unstable();
+    windows.dedup_by(|next, before| {
+        let meets = next.from <= before.to;
+        if meets {
+            before.to = before.to.max(next.to);
+        }
+        meets
+    });
+    windows
+}
+
+/// Whether an instant lies in any of windows that were [`merged`].
+pub fn holds(merged: &[Window], at: i64) -> bool {
+    let begun = merged.partition_point(|window| window.from <= at);
+    begun.checked_sub(1).is_some_and(|last| merged[last].contains(at))
+}
+
 /// When something known happens.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Calendar {

@@ -244,6 +244,17 @@ fn calendars() -> impl Strategy<Value = Calendar> {
 
 proptest! {
     #[test]
+    fn merged_windows_hold_what_any_of_them_held(
+        windows in proptest::collection::vec((0_i64..100, 1_i64..20), 0..12),
+        at in -5_i64..130,
+    ) {
+        let windows: Vec<Window> = windows.into_iter().map(|(from, length)| Window { from, to: from + length }).collect();
+        let merged = merged(windows.clone());
+        prop_assert!(merged.windows(2).all(|pair| pair[0].to < pair[1].from));
+        prop_assert_eq!(holds(&merged, at), windows.iter().any(|window| window.contains(at)));
+    }
+
+    #[test]
     fn the_next_window_begins_later_and_nothing_is_active_before_it(
         calendar in calendars(),
         at in 0_i64..4_000_000_000_000,
