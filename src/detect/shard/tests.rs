@@ -269,3 +269,6 @@ fn unknown_targets_and_metrics_are_passed_over() {
     assert!(!shard.is_ready(target, 5));
     shard.remove_target(9);
 }
+
+#[path = "exceptions.rs"]
+mod exceptions;
