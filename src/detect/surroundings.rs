@@ -4,7 +4,6 @@ use super::Normal;
 use super::columns::Columns;
 use super::latest::Latest;
 use super::sight::{Around, Peer};
-use crate::learn::hour_of_week;
 
 /// A value of a peer is fresh within so many intervals of its metric.
 const FRESH_INTERVALS: i64 = 2;
@@ -28,8 +27,9 @@ impl<'a> Surroundings<'a> {
         Self { columns, latest, target, first, metrics, at: 0, hour: 0, metric: 0, interval_ms: 0 }
     }
 
-    pub fn at(self, at: i64) -> Self {
-        Self { at, hour: hour_of_week(at), ..self }
+    /// At that instant, in that hour of the week by the clock of the target; its peers have the same.
+    pub fn at(self, at: i64, hour: usize) -> Self {
+        Self { at, hour, ..self }
     }
 
     /// For a rule on that metric, whose values come that far apart; without this there are no peers.
