@@ -138,6 +138,7 @@ pub(super) enum Command {
     Approve(Decide),
     /// Say no to a planned change
     Refuse(Decide),
+    Backtest(Box<super::backtest::BacktestArguments>),
     /// Print the completion script of a shell
     Completion {
         /// The shell

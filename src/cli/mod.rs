@@ -7,6 +7,7 @@
 mod anomalies;
 mod approve;
 mod arguments;
+mod backtest;
 mod cluster;
 mod complete;
 mod decide;
@@ -17,7 +18,7 @@ mod figures;
 mod fixes;
 mod output;
 mod refuse;
-#[allow(dead_code, unused_imports, reason = "the commands over series come next")]
+#[allow(dead_code, unused_imports, reason = "forecast uses the rest")]
 mod series;
 mod status;
 mod table;
@@ -110,6 +111,7 @@ async fn dispatch(arguments: Arguments) -> Result<u8, Failure> {
             print(&output.render(&explanation)?);
             Ok(0)
         }
+        Command::Backtest(arguments) => backtest::run(&arguments, common, &output, &mut std::io::stdout().lock()).await,
         Command::Approve(decision) => approve::run(&Cluster::connect(common).await?, &output, &decision).await,
         Command::Refuse(decision) => refuse::run(&Cluster::connect(common).await?, &output, &decision).await,
     }

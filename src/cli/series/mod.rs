@@ -73,6 +73,11 @@ impl Table {
     }
 }
 
+/// Milliseconds since the Unix epoch of a timestamp in any of the forms that a file may have; `None` when it is none.
+pub fn parse_timestamp(text: &[u8]) -> Option<i64> {
+    timestamp::parse(text).map(|(at, _)| at)
+}
+
 /// Unit of a built-in metric; empty for any other name.
 pub fn unit_of(name: &str) -> &'static str {
     built_in(name).map_or("", |index| BUILT_IN[index].unit)
