@@ -75,7 +75,7 @@ pub(super) enum Format {
     Json,
     Yaml,
     Name,
-    /// Rows, of the commands over series only
+    // Of the commands over series only; a doc comment would make the help of every command twice as long.
     Csv,
 }
 

@@ -39,6 +39,7 @@ pub(super) struct Bins {
     columns: usize,
     start: i64,
     width: i64,
+    latest: i64,
     marks: Vec<Mark>,
     /// `[bin][column]`.
     cells: Vec<Cell>,
@@ -46,7 +47,7 @@ pub(super) struct Bins {
 
 impl Bins {
     pub(super) fn new(columns: usize) -> Self {
-        Self { columns, start: 0, width: 1, marks: Vec::new(), cells: Vec::new() }
+        Self { columns, start: 0, width: 1, latest: 0, marks: Vec::new(), cells: Vec::new() }
     }
 
     /// Adds a row; `at` does not go back. The band belongs to one of the columns.
@@ -54,6 +55,7 @@ impl Bins {
         if self.marks.is_empty() {
             self.start = at;
         }
+        self.latest = at;
         let offset = at.saturating_sub(self.start).max(0);
         while offset / self.width >= MOST as i64 {
             self.halve();
@@ -96,9 +98,9 @@ impl Bins {
         self.cells.truncate(bins * self.columns);
     }
 
-    /// Beginning of the first bin and end of the last, milliseconds since the Unix epoch.
+    /// First and last row, milliseconds since the Unix epoch.
     pub(super) fn extent(&self) -> (i64, i64) {
-        (self.start, self.start.saturating_add(self.width.saturating_mul(self.marks.len() as i64)))
+        (self.start, self.latest)
     }
 
     /// The bins with a row: middle (milliseconds since the Unix epoch), mark, and the cell of one column.

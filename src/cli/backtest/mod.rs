@@ -4,6 +4,7 @@
 //! they come, `summary` gathers what the other forms show (`report`, `plot`, `svg`), `labels` compares with what is known.
 
 mod arguments;
+mod axis;
 mod bins;
 mod joint;
 mod judge;

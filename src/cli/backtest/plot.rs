@@ -1,15 +1,17 @@
 //! The series as text: its course, the band it was expected in, and the incidents.
 
-use super::super::figures::{number, value};
 use super::super::series::TimestampFormat;
 use super::super::table::Tone;
 use super::super::text::clean;
+use super::axis::{figure, range, time_ticks};
 use super::bins::{Bins, Cell, Mark};
 
 /// Rows of the plot.
 const HEIGHT: usize = 14;
 /// Least characters that a plot makes sense in.
 const NARROWEST: usize = 30;
+/// Characters that a mark of time needs with its text and the space behind it.
+const ROOM: usize = 14;
 /// Characters of a line where no terminal says otherwise.
 const WIDTH: usize = 80;
 
@@ -54,12 +56,16 @@ struct Signs {
     axis: char,
     corner: char,
     floor: char,
+    tick: char,
     incident: char,
 }
 
 const UNICODE: Signs =
-    Signs { series: '•', alarm: '●', band: '░', axis: '│', corner: '└', floor: '─', incident: '▲' };
-const ASCII: Signs = Signs { series: '*', alarm: '#', band: '.', axis: '|', corner: '+', floor: '-', incident: '^' };
+    Signs {
+        series: '•', alarm: '●', band: '░', axis: '│', corner: '└', floor: '─', tick: '┬', incident: '▲'
+    };
+const ASCII: Signs =
+    Signs { series: '*', alarm: '#', band: '.', axis: '|', corner: '+', floor: '-', tick: '+', incident: '^' };
 
 /// Draws one column; empty when nothing of it is known.
 pub(super) fn plot(
@@ -73,7 +79,8 @@ pub(super) fn plot(
 ) -> String {
     let Some((least, most)) = range(bins.of_column(column).map(|(_, _, cell)| cell)) else { return String::new() };
     let signs = if canvas.unicode { UNICODE } else { ASCII };
-    let labels: Vec<String> = [most, f64::midpoint(least, most), least].iter().map(|edge| value(*edge, unit)).collect();
+    let labels: Vec<String> =
+        [most, f64::midpoint(least, most), least].iter().map(|edge| figure(*edge, unit)).collect();
     let margin = labels.iter().map(|label| label.chars().count()).max().unwrap_or(0);
     let width = canvas.width.max(NARROWEST).saturating_sub(margin + 2).max(NARROWEST / 2);
     let spread = bins.spread(column, width);
@@ -101,16 +108,14 @@ pub(super) fn plot(
         text.push_str(line.trim_end());
         text.push('\n');
     }
-    let floor: String = std::iter::repeat_n(signs.floor, width).collect();
+    let (floor, times) = time_line(bins, width, format);
+    let floor: String = floor.chars().map(|sign| if sign == '+' { signs.tick } else { signs.floor }).collect();
     text.push_str(&format!("{:margin$} {}{floor}\n", "", signs.corner));
     let marks = incident_line(&spread, signs.incident);
     if !marks.is_empty() {
         text.push_str(&format!("{:margin$}  {}\n", "", Tone::Bad.paint(&marks, colour)));
     }
-    let (from, to) = bins.extent();
-    let (from, to) = (format.print(from), format.print(to));
-    let gap = width.saturating_sub(from.chars().count() + to.chars().count()).max(1);
-    text.push_str(&format!("{:margin$}  {from}{}{to}\n", "", " ".repeat(gap)));
+    text.push_str(&format!("{:margin$}  {times}\n", ""));
     let incident = if marks.is_empty() { String::new() } else { format!("   {} incident", signs.incident) };
     text.push_str(&format!("{:margin$}  {} value   {} band{incident}\n", "", signs.series, signs.band));
     text
@@ -163,41 +168,24 @@ fn incident_line(spread: &[Option<(Mark, Cell)>], sign: char) -> String {
     line.into_iter().collect::<String>().trim_end().to_owned()
 }
 
-/// Least and greatest value that a picture has to show: all values, and of the band what lies near them.
-pub(super) fn range(cells: impl Iterator<Item = Cell>) -> Option<(f64, f64)> {
-    let (mut least, mut most) = (f64::INFINITY, f64::NEG_INFINITY);
-    let (mut lower, mut upper) = (f64::INFINITY, f64::NEG_INFINITY);
-    for cell in cells {
-        least = least.min(cell.low);
-        most = most.max(cell.high);
-        lower = lower.min(cell.lower);
-        upper = upper.max(cell.upper);
+/// Texts below the marks of time, each beginning below its mark; one that has no room is left out.
+fn time_line(bins: &Bins, width: usize, format: TimestampFormat) -> (String, String) {
+    let (from, to) = bins.extent();
+    let span = (to.saturating_sub(from) as f64).max(1.0);
+    let mut marks: Vec<bool> = vec![false; width];
+    let mut line = String::new();
+    let mut length = 0;
+    for (at, text) in time_ticks(from, to, (width / ROOM).max(1), format) {
+        let place = ((at.saturating_sub(from) as f64 / span * width as f64) as usize).min(width - 1);
+        if (length > 0 && place <= length) || place + text.len() > width {
+            continue;
+        }
+        marks[place] = true;
+        line.push_str(&" ".repeat(place - length));
+        line.push_str(&text);
+        length = place + text.len();
     }
-    if least > most {
-        return None;
-    }
-    // A band that was wide while little was known must not make the series a line.
-    let room = ((most - least) / 4.0).min(f64::MAX / 8.0);
-    let (mut least, mut most) = (least.min(lower.max(least - room)), most.max(upper.min(most + room)));
-    if !(most - least).is_finite() {
-        (least, most) = (least / 2.0, most / 2.0);
-    }
-    if least >= most {
-        let half = (least.abs() * 0.1).max(1.0);
-        (least, most) = (least - half, most + half);
-    }
-    Some((least, most))
-}
-
-/// A number for an axis.
-pub(super) fn tick(edge: f64, unit: &str) -> String {
-    if unit.is_empty() && edge.abs() >= 1e6 {
-        format!("{edge:.1e}")
-    } else if unit.is_empty() {
-        number(edge)
-    } else {
-        value(edge, unit)
-    }
+    (marks.iter().map(|mark| if *mark { '+' } else { '-' }).collect(), line)
 }
 
 #[cfg(test)]
@@ -225,7 +213,7 @@ mod tests {
         let values: Vec<f64> = (0..200).map(|row| if (150..170).contains(&row) { 30.0 } else { 10.0 }).collect();
         let text = draw(&bins(&values, 150..170), 80, true);
         assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
-        for sign in ["•", "●", "░", "▲1", "30 ms", "2026-03-01T00:00:00Z"] {
+        for sign in ["•", "●", "░", "▲1", "30 ms", "03-01 02:00"] {
             assert!(text.contains(sign), "{sign}: {text}");
         }
         let text = draw(&bins(&values, 150..170), 40, false);

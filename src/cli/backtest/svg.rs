@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 
 use super::super::series::TimestampFormat;
 use super::super::text::clean;
+use super::axis::{figure, range, time_ticks, value_ticks};
 use super::bins::{Bins, Cell};
-use super::plot::{range, tick};
 
 const WIDTH: f64 = 960.0;
 const LEFT: f64 = 76.0;
@@ -92,7 +92,7 @@ impl Picture<'_> {
             return;
         };
         let y = |edge: f64| top + height - ((edge - least) / (most - least)).clamp(0.0, 1.0) * height;
-        for edge in ticks(least, most, if named { 2 } else { 5 }) {
+        for edge in value_ticks(least, most, if named { 2 } else { 5 }) {
             let at = y(edge);
             let _ = writeln!(
                 svg,
@@ -100,7 +100,7 @@ impl Picture<'_> {
                 WIDTH - RIGHT,
                 LEFT - 8.0,
                 at + 4.0,
-                escape(&tick(edge, unit))
+                escape(&figure(edge, unit))
             );
         }
         for (from, to, number) in &self.incidents {
@@ -152,12 +152,16 @@ impl Picture<'_> {
 
     fn time_axis(&self, svg: &mut String, bottom: f64) {
         let (from, to) = self.bins.extent();
-        for step in 0..=4_i32 {
-            let share = f64::from(step) / 4.0;
-            let at = from.saturating_add((to.saturating_sub(from) as f64 * share) as i64);
-            let x = LEFT + share * (WIDTH - LEFT - RIGHT);
-            let anchor = ["start", "middle", "middle", "middle", "end"][step as usize];
-            let text = TimestampFormat { fraction: 0, ..self.format }.print(at);
+        for (at, text) in time_ticks(from, to, 8, self.format) {
+            let x = self.x(at);
+            let half = 3.2 * text.len() as f64;
+            let anchor = if x - half < 0.0 {
+                "start"
+            } else if x + half > WIDTH {
+                "end"
+            } else {
+                "middle"
+            };
             let _ = writeln!(
                 svg,
                 "<path class=\"grid\" d=\"M{x:.1} {bottom:.1}v5\"/><text x=\"{x:.1}\" y=\"{:.1}\" text-anchor=\"{anchor}\">{}</text>",
@@ -181,18 +185,6 @@ fn path(to: &mut String, points: impl Iterator<Item = (f64, f64)>) {
     for (index, (x, y)) in points.enumerate() {
         let _ = write!(to, "{}{x:.1} {y:.1}", if index == 0 { 'M' } else { 'L' });
     }
-}
-
-/// Round numbers within a range: steps of 1, 2 or 5 times a power of ten.
-fn ticks(least: f64, most: f64, about: usize) -> Vec<f64> {
-    let raw = (most - least) / about as f64;
-    let power = 10_f64.powf(raw.log10().floor());
-    let step = [1.0, 2.0, 5.0, 10.0].iter().map(|factor| factor * power).find(|step| *step >= raw).unwrap_or(raw);
-    let first = (least / step).ceil();
-    if !step.is_finite() || step <= 0.0 || !first.is_finite() {
-        return vec![least, most];
-    }
-    (0..=2 * about).map(|index| (first + index as f64) * step).take_while(|edge| *edge <= most).collect()
 }
 
 fn escape(text: &str) -> String {
@@ -239,12 +231,6 @@ mod tests {
         {
             assert!(svg.contains(part), "{part}");
         }
-    }
-
-    #[test]
-    fn ticks_are_round_and_within_the_range() {
-        assert_eq!(ticks(0.0, 10.0, 5), [0.0, 2.0, 4.0, 6.0, 8.0, 10.0]);
-        assert_eq!(ticks(-3.0, 7.0, 2), [0.0, 5.0]);
     }
 
     proptest! {
