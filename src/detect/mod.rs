@@ -8,7 +8,7 @@
 mod columns;
 mod incident;
 mod metric_set;
-mod replay;
+mod recorded;
 mod resolve;
 mod shard;
 pub mod stream;
@@ -17,7 +17,7 @@ mod verdict;
 
 pub use incident::{ChangeKind, Event, Incident, Phase, Step, Timing};
 pub use metric_set::{MetricDescriptor, MetricSet};
-pub use replay::{Outcome, Replay};
+pub use recorded::{Outcome, RecordedRule};
 pub use resolve::{FieldError, Rule, resolve};
 pub use shard::{Change, Dropped, Shard, TargetRule};
 pub use verdict::{Band, Normal, Sight, Verdict};

@@ -3,7 +3,7 @@
 use super::arguments::Sensitivity;
 use super::joint::Joint;
 use crate::detect::stream::{DEFAULT_THRESHOLD, Departure, Stream, StreamOptions};
-use crate::detect::{Outcome, Replay};
+use crate::detect::{Outcome, RecordedRule};
 use crate::measure::{BUILT_IN, built_in};
 
 /// Score that opens an incident at low sensitivity: a tenth of the samples that the shipped default speaks of.
@@ -54,7 +54,7 @@ impl Judged {
 pub(super) enum Judge {
     One(Box<Stream>),
     Together(Joint),
-    Rule(Box<Replay>),
+    Rule(Box<RecordedRule>),
 }
 
 impl Judge {

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::super::failure::Failure;
 use super::super::text::clean;
 use crate::api::AnomalyRule;
-use crate::detect::{MetricDescriptor, MetricSet, Replay, resolve};
+use crate::detect::{MetricDescriptor, MetricSet, RecordedRule, resolve};
 use crate::measure::{BUILT_IN, Cadence, built_in};
 
 /// Longest file that a rule may be in, in bytes: what the API server takes.
@@ -15,7 +15,7 @@ const LONGEST: u64 = 1024 * 1024;
 
 /// A rule, ready to judge, and its name.
 pub(super) struct Judging {
-    pub replay: Replay,
+    pub replay: RecordedRule,
     pub name: String,
 }
 
@@ -51,7 +51,7 @@ pub(super) fn parse(bytes: &[u8], columns: &[String]) -> Result<Judging, String>
     let metrics: MetricSet = columns.iter().map(|name| descriptor(name)).collect();
     let resolved = resolve(&rule.spec, &metrics).map_err(|error| clean(&format!("spec.{error}")))?;
     let name = clean(rule.metadata.name.as_deref().unwrap_or("without a name"));
-    Ok(Judging { replay: Replay::new(resolved, metrics), name })
+    Ok(Judging { replay: RecordedRule::new(resolved, metrics), name })
 }
 
 /// A built-in metric, or one of which nothing but the name is known.

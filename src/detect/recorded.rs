@@ -34,7 +34,7 @@ pub struct Outcome {
 }
 
 /// One rule, replayed.
-pub struct Replay {
+pub struct RecordedRule {
     shard: Shard,
     target: usize,
     rule: Rule,
@@ -51,7 +51,7 @@ pub struct Replay {
     round: Round,
 }
 
-impl Replay {
+impl RecordedRule {
     /// A rule that was resolved for these metrics, and has seen nothing.
     pub fn new(rule: Rule, metrics: MetricSet) -> Self {
         let mut shard = Shard::new();
@@ -206,18 +206,18 @@ mod tests {
         std::iter::once(descriptor).collect()
     }
 
-    fn replay(detector: &str, written: serde_json::Value) -> Replay {
+    fn replay(detector: &str, written: serde_json::Value) -> RecordedRule {
         let detect = serde_json::json!({"metric": "v", detector: written});
         let spec = serde_json::json!({"baselineRef": {"name": "b"}, "for": "10m", "detect": detect});
         let spec: AnomalyRuleSpec = serde_json::from_value(spec).unwrap();
-        Replay::new(resolve(&spec, &metrics()).unwrap(), metrics())
+        RecordedRule::new(resolve(&spec, &metrics()).unwrap(), metrics())
     }
 
-    fn limit() -> Replay {
+    fn limit() -> RecordedRule {
         replay("limit", serde_json::json!({"above": 10}))
     }
 
-    fn sigma() -> Replay {
+    fn sigma() -> RecordedRule {
         replay("sigma", serde_json::json!({"above": 4}))
     }
 
