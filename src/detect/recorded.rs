@@ -33,7 +33,7 @@ pub struct Outcome {
     pub onset: Option<i64>,
 }
 
-/// One rule, replayed.
+/// One rule over recorded rows.
 pub struct RecordedRule {
     shard: Shard,
     target: usize,
@@ -58,7 +58,7 @@ impl RecordedRule {
         let target = shard.add_target(metrics.len());
         let history = vec![Vec::new(); metrics.len()];
         let values = Vec::with_capacity(metrics.len());
-        let mut replay = Self {
+        let mut recorded = Self {
             shard,
             target,
             rule,
@@ -73,8 +73,8 @@ impl RecordedRule {
             changes: Vec::new(),
             round: Round { target, at: 0, values },
         };
-        replay.set_rule();
-        replay
+        recorded.set_rule();
+        recorded
     }
 
     /// Judges one row and learns from it. `at` in milliseconds since the Unix epoch, after that of the row before;
@@ -96,9 +96,8 @@ impl RecordedRule {
         self.round.at = at;
         self.round.values.clear();
         self.round.values.extend(values.iter().map(|value| *value as f32));
-        let value = self.round.values.get(self.rule.metric).copied().unwrap_or(f32::NAN);
-        let verdict = self.shard.judge(self.target, RULE, at, value);
         self.shard.round(&self.round, &mut self.changes);
+        let verdict = self.shard.judge_round(self.target, RULE, at, &self.round.values);
         self.count_changes();
         for (history, value) in self.history.iter_mut().zip(&self.round.values) {
             if value.is_finite() {
@@ -122,6 +121,13 @@ impl RecordedRule {
     fn set_rule(&mut self) {
         let rule = TargetRule { id: RULE, rule: self.rule.clone(), expected_interval_ms: self.interval };
         self.shard.set_rules(self.target, vec![rule]);
+        // There is no history before the first row: a memory that wants one begins empty.
+        let cold: Vec<(u64, Rule)> = self.shard.cold(self.target).map(|(id, rule)| (id, rule.clone())).collect();
+        for (id, rule) in cold {
+            if let Some(begun) = self.shard.replay(self.target, &rule) {
+                self.shard.warm(self.target, id, begun.finish(), []);
+            }
+        }
     }
 
     /// The median of the first steps; taken anew as often as there are twice as many, so that a first step that is no
@@ -170,7 +176,7 @@ impl RecordedRule {
         }
     }
 
-    /// Index of the metric that is judged.
+    /// Index of the metric that the rule is about.
     pub fn metric(&self) -> usize {
         self.rule.metric
     }
@@ -206,7 +212,7 @@ mod tests {
         std::iter::once(descriptor).collect()
     }
 
-    fn replay(detector: &str, written: serde_json::Value) -> RecordedRule {
+    fn recorded(detector: &str, written: serde_json::Value) -> RecordedRule {
         let detect = serde_json::json!({"metric": "v", detector: written});
         let spec = serde_json::json!({"baselineRef": {"name": "b"}, "for": "10m", "detect": detect});
         let spec: AnomalyRuleSpec = serde_json::from_value(spec).unwrap();
@@ -214,20 +220,20 @@ mod tests {
     }
 
     fn limit() -> RecordedRule {
-        replay("limit", serde_json::json!({"above": 10}))
+        recorded("limit", serde_json::json!({"above": 10}))
     }
 
     fn sigma() -> RecordedRule {
-        replay("sigma", serde_json::json!({"above": 4}))
+        recorded("sigma", serde_json::json!({"above": 4}))
     }
 
     #[test]
     fn an_incident_opens_after_for_and_resolves_after_it_is_clear_as_long() {
-        let mut replay = limit();
+        let mut recorded = limit();
         let outcomes: Vec<Outcome> = (0..100)
             .map(|minute| {
                 let high = (20..25).contains(&minute) || (40..60).contains(&minute);
-                replay.row(MONDAY + minute * MINUTE, &[if high { 11.0 } else { 1.0 }])
+                recorded.row(MONDAY + minute * MINUTE, &[if high { 11.0 } else { 1.0 }])
             })
             .collect();
         let open: Vec<usize> = (0..100).filter(|minute| outcomes[*minute].incident.is_some()).collect();
@@ -235,22 +241,22 @@ mod tests {
         assert_eq!((open.first(), open.last()), (Some(&50), Some(&69)));
         assert!(open.iter().all(|minute| outcomes[*minute].incident == Some(1)));
         assert_eq!(outcomes[50].onset, Some(MONDAY + 40 * MINUTE));
-        assert_eq!(replay.phase(), Phase::Normal);
+        assert_eq!(recorded.phase(), Phase::Normal);
     }
 
     #[test]
     fn a_gap_is_no_proof_of_a_breach() {
-        let mut replay = limit();
+        let mut recorded = limit();
         for minute in 0..20 {
-            replay.row(MONDAY + minute * MINUTE, &[1.0]);
+            recorded.row(MONDAY + minute * MINUTE, &[1.0]);
         }
-        assert_eq!(replay.row(MONDAY + 20 * MINUTE, &[11.0]).incident, None);
-        assert_eq!(replay.row(MONDAY + 300 * MINUTE, &[11.0]).incident, None);
+        assert_eq!(recorded.row(MONDAY + 20 * MINUTE, &[11.0]).incident, None);
+        assert_eq!(recorded.row(MONDAY + 300 * MINUTE, &[11.0]).incident, None);
     }
 
     #[test]
     fn a_sigma_rule_is_silent_for_a_week_and_then_knows_the_hour() {
-        let mut replay = sigma();
+        let mut recorded = sigma();
         let value = |hour: i64, minute: i64| {
             let busy = if hour % 24 == 3 { 100.0 } else { 10.0 };
             busy + ((hour * 60 + minute) % 7) as f64
@@ -258,7 +264,7 @@ mod tests {
         let mut judged = 0;
         for hour in 0..10 * 24 {
             for minute in (0..60).step_by(20) {
-                let outcome = replay.row(MONDAY + (hour * 60 + minute) * MINUTE, &[value(hour, minute)]);
+                let outcome = recorded.row(MONDAY + (hour * 60 + minute) * MINUTE, &[value(hour, minute)]);
                 assert_eq!(outcome.incident, None, "hour {hour}");
                 judged += usize::from(outcome.verdict.is_some());
                 assert!(hour >= 7 * 24 || outcome.verdict.is_none(), "hour {hour}");
@@ -267,7 +273,7 @@ mod tests {
         assert!(judged >= 2 * 24 * 3, "{judged}");
         // What is ordinary at three is not at five.
         let night = MONDAY + (10 * 24 + 5) * 60 * MINUTE;
-        let last = (0..8).map(|step| replay.row(night + step * 5 * MINUTE, &[100.0])).last().unwrap();
+        let last = (0..8).map(|step| recorded.row(night + step * 5 * MINUTE, &[100.0])).last().unwrap();
         assert_eq!(last.incident, Some(1));
         assert!(last.verdict.is_some_and(|verdict| verdict.breach && verdict.confidence > 0.6));
     }
@@ -283,11 +289,11 @@ mod tests {
         ) {
             let cut = cut.min(values.len());
             let run = |values: &[f64]| -> Vec<String> {
-                let mut replay = limit();
+                let mut recorded = limit();
                 let mut at = MONDAY;
                 values.iter().zip(&steps).map(|(value, step)| {
                     at += step;
-                    format!("{:?}", replay.row(at, &[*value]))
+                    format!("{:?}", recorded.row(at, &[*value]))
                 }).collect()
             };
             prop_assert_eq!(&run(&values)[..cut], &run(&values[..cut])[..]);

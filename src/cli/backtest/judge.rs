@@ -31,18 +31,20 @@ pub(super) struct Judged {
 }
 
 impl Judged {
-    /// Of a row that is passed over.
-    pub(super) const NOTHING: Self = Self {
-        column: 0,
-        expected: f64::NAN,
-        lower: f64::NAN,
-        upper: f64::NAN,
-        score: 0.0,
-        anomalous: false,
-        incident: None,
-        departure: None,
-        carriers: Vec::new(),
-    };
+    /// Nothing is said.
+    pub(super) fn nothing(column: usize) -> Self {
+        Self {
+            column,
+            expected: f64::NAN,
+            lower: f64::NAN,
+            upper: f64::NAN,
+            score: 0.0,
+            anomalous: false,
+            incident: None,
+            departure: None,
+            carriers: Vec::new(),
+        }
+    }
 
     /// Whether anything was known to judge by.
     pub(super) fn is_verdict(&self) -> bool {
@@ -77,6 +79,11 @@ impl Judge {
         }
     }
 
+    /// Of a row that is not judged.
+    pub(super) fn nothing(&self) -> Judged {
+        Judged::nothing(if let Self::Rule(rule) = self { rule.metric() } else { 0 })
+    }
+
     /// Judges a row and learns from it; `at` lies after that of the row before.
     pub(super) fn row(&mut self, at: i64, values: &[f64]) -> Judged {
         match self {
@@ -108,11 +115,11 @@ impl Judge {
                     carriers,
                 }
             }
-            Self::Rule(replay) => {
-                let Outcome { verdict, incident, .. } = replay.row(at, values);
-                let Some(verdict) = verdict else { return Judged { incident, ..Judged::NOTHING } };
+            Self::Rule(rule) => {
+                let Outcome { verdict, incident, .. } = rule.row(at, values);
+                let Some(verdict) = verdict else { return Judged { incident, ..self.nothing() } };
                 Judged {
-                    column: replay.metric(),
+                    column: verdict.metric,
                     expected: verdict.centre.unwrap_or(f64::NAN),
                     lower: verdict.lower.unwrap_or(f64::NAN),
                     upper: verdict.upper.unwrap_or(f64::NAN),

@@ -23,7 +23,7 @@ use std::io::{ErrorKind, Read, Write};
 
 pub(super) use arguments::BacktestArguments;
 use arguments::Sensitivity;
-use judge::{Judge, Judged};
+use judge::Judge;
 use plot::Canvas;
 use report::BacktestReport;
 use source::Source;
@@ -70,7 +70,7 @@ pub(super) async fn run(
     let (mut judge, judged_by, sensitivity) = match &arguments.rule {
         Some(path) => {
             let judging = rule::read(path, &columns)?;
-            (Judge::Rule(Box::new(judging.replay)), format!("rule {}", judging.name), None)
+            (Judge::Rule(Box::new(judging.recorded)), format!("rule {}", judging.name), None)
         }
         None => {
             let word = match arguments.sensitivity {
@@ -132,7 +132,7 @@ fn pass<R: Read>(
         if latest.is_some_and(|latest| row.at <= latest) {
             passed_over += 1;
             if let Some(out) = &mut out {
-                rows::write_row(*out, &row, &Judged::NOTHING)?;
+                rows::write_row(*out, &row, &judge.nothing())?;
             }
             if let Some(summary) = &mut summary {
                 summary.passed_over();

@@ -15,7 +15,7 @@ const LONGEST: u64 = 1024 * 1024;
 
 /// A rule, ready to judge, and its name.
 pub(super) struct Judging {
-    pub replay: RecordedRule,
+    pub recorded: RecordedRule,
     pub name: String,
 }
 
@@ -51,7 +51,7 @@ pub(super) fn parse(bytes: &[u8], columns: &[String]) -> Result<Judging, String>
     let metrics: MetricSet = columns.iter().map(|name| descriptor(name)).collect();
     let resolved = resolve(&rule.spec, &metrics).map_err(|error| clean(&format!("spec.{error}")))?;
     let name = clean(rule.metadata.name.as_deref().unwrap_or("without a name"));
-    Ok(Judging { replay: RecordedRule::new(resolved, metrics), name })
+    Ok(Judging { recorded: RecordedRule::new(resolved, metrics), name })
 }
 
 /// A built-in metric, or one of which nothing but the name is known.

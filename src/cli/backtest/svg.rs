@@ -60,7 +60,7 @@ impl Picture<'_> {
         );
         let legend = [("line", "value"), ("band", "expected band"), ("bad", "incident")];
         for (index, (class, words)) in legend.iter().enumerate() {
-            let x = WIDTH - RIGHT - 268.0 + 78.0 * index as f64 + if index == 2 { 34.0 } else { 0.0 };
+            let x = WIDTH - RIGHT - 300.0 + [0.0, 80.0, 212.0][index];
             let _ = match *class {
                 "line" => write!(svg, "<path class=\"line\" d=\"M{x} 18h16\"/>"),
                 _ => write!(svg, "<rect class=\"{class}\" x=\"{x}\" y=\"12\" width=\"16\" height=\"12\"/>"),

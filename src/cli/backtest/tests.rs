@@ -7,6 +7,7 @@ use proptest::prelude::*;
 
 use super::super::arguments::{Arguments, Command};
 use super::super::failure::EXIT_USAGE;
+use super::judge::Judged;
 use super::*;
 use crate::detect::stream::StreamOptions;
 
@@ -77,7 +78,7 @@ fn a_score_near_certainty_is_not_rounded_to_it() {
         score: 1.0 - 1e-12,
         anomalous: true,
         incident: Some(12),
-        ..Judged::NOTHING
+        ..Judged::nothing(0)
     };
     let mut out = Vec::new();
     rows::write_row(&mut out, &row, &judged).unwrap();
@@ -241,7 +242,7 @@ fn a_judge(kind: usize) -> Judge {
             let text = "apiVersion: dbmedic.io/v1alpha1\nkind: AnomalyRule\nmetadata: {name: r}\nspec:\n  baselineRef: {name: o}\n  for: 30s\n  \
                         detect: {metric: a, limit: {above: 1}}\n";
             let Ok(judging) = rule::parse(text.as_bytes(), &["a".to_owned()]) else { unreachable!("a valid rule") };
-            Judge::Rule(Box::new(judging.replay))
+            Judge::Rule(Box::new(judging.recorded))
         }
     }
 }
