@@ -16,6 +16,7 @@ mod explain_model;
 mod failure;
 mod figures;
 mod fixes;
+pub mod fuzzing;
 mod output;
 mod refuse;
 #[allow(dead_code, unused_imports, reason = "forecast uses the rest")]

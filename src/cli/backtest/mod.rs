@@ -116,6 +116,24 @@ pub(super) async fn run(
     Ok(0)
 }
 
+/// Judges a file in memory and shows it in every form, for whoever tries what hostile text does.
+pub(super) fn judge_bytes(csv: &[u8], rule: Option<&[u8]>) -> Result<(), String> {
+    let mut rows = Rows::new(csv, "f.csv", None).map_err(|error| error.to_string())?;
+    let columns = rows.columns().to_vec();
+    let mut judge = match rule {
+        Some(rule) => Judge::Rule(Box::new(rule::parse(rule, &columns)?.recorded)),
+        None => Judge::shipped(&columns, Sensitivity::High),
+    };
+    let mut summary = Summary::new(columns.len(), Some(Vec::new()));
+    pass(&mut rows, &mut judge, Some(&mut std::io::sink()), Some(&mut summary)).map_err(|error| error.to_string())?;
+    let (format, canvas) = (rows.format(), Canvas { width: 80, unicode: true });
+    let report = BacktestReport::new("f.csv", &columns, "any".to_owned(), None, format, summary, canvas);
+    super::output::Report::text(&report, true, true, true);
+    serde_json::to_string(&report).map_err(|error| error.to_string())?;
+    picture(&report).draw();
+    Ok(())
+}
+
 /// Judges every row, writes it, and gathers what it says. Gives the number of rows that were passed over.
 fn pass<R: Read>(
     rows: &mut Rows<R>,
