@@ -5,8 +5,9 @@
 //! task of its own, learning runs beside, and the writer of Anomalies has its own queue.
 //!
 //! Read in this order: `task` is the loop, `targets` the databases, `rules` what is judged, `rounds` what happens with
-//! each report, `learning` the profiles, `recorder` the history, `views` and `handle` what the controllers see.
+//! each report, `learning` the profiles, `warming` what detectors remember, `recorder` the history, `views` and `handle` what the controllers see.
 
+mod exceptions;
 mod handle;
 mod learning;
 mod recorder;
@@ -16,7 +17,10 @@ mod settings;
 mod targets;
 mod task;
 mod views;
+mod warming;
 
 pub use handle::{Connection, Handle, Learnt, TargetView};
-pub use settings::{BaselineKey, IncidentChange, Learning, Noticed, OpenIncident, RuleSettings, TargetSettings};
+pub use settings::{
+    BaselineKey, ExceptionSettings, IncidentChange, Learning, Noticed, OpenIncident, RuleSettings, TargetSettings,
+};
 pub use task::start;

@@ -4,16 +4,18 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{Instant, MissedTickBehavior, interval, interval_at};
 use tokio_util::sync::CancellationToken;
 
+use super::exceptions::Exceptions;
 use super::handle::{Command, Handle, Views};
 use super::learning::Lessons;
 use super::recorder::{Entry, Recorder};
 use super::rules::Rules;
 use super::settings::{IncidentChange, Noticed};
 use super::targets::Target;
+use super::warming::{Groups, Warm};
 use crate::collect::Report;
 use crate::detect::{Change, Shard};
 use crate::history::Store;
@@ -25,6 +27,9 @@ const HOUSEKEEPING: Duration = Duration::from_mins(1);
 /// How often what is too old is removed from the history: a transaction per database in the task that writes rounds.
 const RETENTION: Duration = Duration::from_hours(1);
 
+/// Histories that are replayed at once: each takes a thread for up to some seconds.
+const REPLAYS: usize = 2;
+
 pub(super) struct Task {
     pub shard: Shard,
     pub store: Store,
@@ -32,12 +37,17 @@ pub(super) struct Task {
     pub targets: Vec<Option<Target>>,
     pub by_key: HashMap<TargetKey, usize>,
     pub rules: Rules,
+    pub exceptions: Exceptions,
     pub next_incarnation: u64,
     /// Kept between rounds for its room.
     pub changes: Vec<Change>,
     pub views: Views,
     pub reports: mpsc::Sender<(usize, Report)>,
     pub lessons: mpsc::Sender<Lessons>,
+    pub warm: mpsc::Sender<Warm>,
+    /// How many histories are replayed at once.
+    pub replays: Arc<Semaphore>,
+    pub groups: Groups,
     pub incidents: mpsc::UnboundedSender<IncidentChange>,
     pub noticed: mpsc::UnboundedSender<Noticed>,
     pub telemetry: Arc<Telemetry>,
@@ -58,6 +68,7 @@ pub fn start(
     let (command_sender, commands) = mpsc::channel(256);
     let (report_sender, reports) = mpsc::channel(1024);
     let (lesson_sender, lessons) = mpsc::channel(16);
+    let (warm_sender, warm) = mpsc::channel(16);
     let views: Views = Arc::new(RwLock::new(HashMap::new()));
     let health_views = views.clone();
     let health_noticed = noticed.clone();
@@ -79,11 +90,15 @@ pub fn start(
         targets: Vec::new(),
         by_key: HashMap::new(),
         rules: Rules::default(),
+        exceptions: Exceptions::default(),
         next_incarnation: 0,
         changes: Vec::new(),
         views: views.clone(),
         reports: report_sender,
         lessons: lesson_sender,
+        warm: warm_sender,
+        replays: Arc::new(Semaphore::new(REPLAYS)),
+        groups: Groups::default(),
         incidents,
         noticed,
         telemetry,
@@ -91,7 +106,7 @@ pub fn start(
     };
     let closing = store.clone();
     let running = tokio::spawn(async move {
-        task.run(commands, reports, lessons).await;
+        task.run(commands, reports, lessons, warm).await;
         let _ = recorder_task.await;
         closing.close().await;
     });
@@ -104,6 +119,7 @@ impl Task {
         mut commands: mpsc::Receiver<Command>,
         mut reports: mpsc::Receiver<(usize, Report)>,
         mut lessons: mpsc::Receiver<Lessons>,
+        mut warm: mpsc::Receiver<Warm>,
     ) {
         let cancel = self.cancel.clone();
         let mut housekeeping = interval(HOUSEKEEPING);
@@ -118,6 +134,7 @@ impl Task {
                 Some((target, report)) = reports.recv() => self.report(target, report),
                 Some(command) = commands.recv() => self.command(command),
                 Some(lessons) = lessons.recv() => self.learnt(lessons),
+                Some(warm) = warm.recv() => self.warmed(warm),
                 _ = housekeeping.tick() => self.learn_what_is_due(now()),
                 _ = retention.tick() => self.retain(now()),
             }
@@ -134,6 +151,16 @@ impl Task {
             }
             Command::RemoveRule { namespace, name } => {
                 if self.rules.remove(namespace, name) {
+                    self.attach_all();
+                }
+            }
+            Command::SetException(exception) => {
+                if self.exceptions.set(exception) {
+                    self.attach_all();
+                }
+            }
+            Command::RemoveException { namespace, name } => {
+                if self.exceptions.remove(namespace, name) {
                     self.attach_all();
                 }
             }
