@@ -49,6 +49,8 @@ fn fill(shard: &mut Shard, targets: usize) -> Vec<Round> {
     let profile = Profile {
         centre: Box::new(std::array::from_fn(|hour| 100.0 + hour as f32)),
         scale: Box::new([5.0; HOURS_OF_WEEK]),
+        stretch: dbmedic::learn::Stretch::NONE,
+        tails: dbmedic::learn::Tails::GAUSSIAN,
         statistics: Statistics::default(),
         days: 14.0,
         confidence: 0.9,

@@ -1,7 +1,7 @@
 //! Whether a learnt profile's confidence means what it says: the rate at which held-out clean days exceed a stated
 //! probability, for many kinds of series. Deterministic: own noise, no clock.
 
-use dbmedic::learn::{Options, Profile, Sample, hour_of_week, learn};
+use dbmedic::learn::{Options, Sample, hour_of_week, learn};
 
 /// Probabilities at which the rates are counted.
 pub const NOMINAL: [f64; 3] = [1e-2, 1e-3, 1e-4];
@@ -12,6 +12,9 @@ const HELD_OUT_DAYS: i64 = 1;
 /// Held-out samples of one kind at least, and series at least.
 const SAMPLES: i64 = 500_000;
 const SERIES: i64 = 24;
+
+/// The kind that never varies.
+const FLAT: &str = "flat";
 
 const SECOND: i64 = 1_000;
 const HOUR: i64 = 3_600 * SECOND;
@@ -35,8 +38,12 @@ pub struct Row {
 }
 
 impl Row {
-    /// Whether every rate is within a factor of the nominal one; one that needs fewer than ten samples is passed over.
+    /// Whether every rate is within a factor of the nominal one; one that needs fewer than ten samples is passed over,
+    /// and a flat series has nothing that could exceed.
     pub fn within(&self, factor: f64) -> bool {
+        if self.kind == FLAT {
+            return self.rates == [0.0; 3];
+        }
         self.rates.iter().zip(NOMINAL).all(|(rate, nominal)| {
             let few = nominal * (self.judged as f64) < 10.0;
             few || (*rate <= nominal * factor && *rate >= nominal / factor)
@@ -79,11 +86,11 @@ fn row(kind: &'static str, number: u64, step: f64, begin: Begin, interval: i64) 
         let Some(profile) = learn(&samples(0..LEARNT_DAYS), &options) else { continue };
         let held_out = samples(LEARNT_DAYS..LEARNT_DAYS + HELD_OUT_DAYS);
         for sample in held_out {
-            let sigmas = sigmas(&profile, &sample);
-            outside += u64::from(sigmas.abs() > 3.0);
+            let hour = hour_of_week(sample.at);
+            outside += u64::from(profile.sigmas(hour, f64::from(sample.value)).abs() > 3.0);
             judged += 2;
             // A value that comes in steps lies evenly within its own (randomised p-values: Czado, Gneiting and Held 2009).
-            let sigmas = sigmas + step * (noise.uniform() - 0.5) / f64::from(profile.scale[hour_of_week(sample.at)]);
+            let sigmas = profile.sigmas(hour, f64::from(sample.value) + step * (noise.uniform() - 0.5));
             let probabilities = [profile.tails.above.probability(sigmas), profile.tails.below.probability(-sigmas)];
             for (beyond, nominal) in beyond.iter_mut().zip(NOMINAL) {
                 *beyond += probabilities.iter().filter(|probability| **probability <= nominal).count() as u64;
@@ -92,11 +99,6 @@ fn row(kind: &'static str, number: u64, step: f64, begin: Begin, interval: i64) 
     }
     let share = |count: u64| count as f64 / judged.max(1) as f64;
     Row { kind, interval, judged, rates: beyond.map(share), outside: 2.0 * share(outside) }
-}
-
-fn sigmas(profile: &Profile, sample: &Sample) -> f64 {
-    let hour = hour_of_week(sample.at);
-    (f64::from(sample.value) - f64::from(profile.centre[hour])) / f64::from(profile.scale[hour])
 }
 
 type Next = Box<dyn FnMut(i64, &mut Noise) -> f64>;
@@ -182,7 +184,7 @@ const KINDS: &[(&str, f64, Begin)] = &[
             (if incident { 200.0 } else { 100.0 }) + 5.0 * noise.normal()
         })
     }),
-    ("flat", 0.0, |_, _| Box::new(|_, _| 42.0)),
+    (FLAT, 0.0, |_, _| Box::new(|_, _| 42.0)),
 ];
 
 /// Deterministic noise: SplitMix64 (Steele, Lea and Flood 2014).

@@ -3,7 +3,7 @@
 
 use super::Normal;
 use super::replay::Known;
-use crate::learn::{HOURS_OF_WEEK, Profile, Tails};
+use crate::learn::{HOURS_OF_WEEK, Profile, Stretch, Tails};
 
 /// Series that the columns grow by at least.
 const SMALLEST_GROWTH: usize = 64;
@@ -22,6 +22,7 @@ pub(super) struct Columns {
     confidence: Vec<f32>,
     minimum: Vec<f32>,
     maximum: Vec<f32>,
+    stretch: Vec<Stretch>,
     tails: Vec<Tails>,
 }
 
@@ -51,6 +52,7 @@ impl Columns {
         self.confidence.resize(room, 0.0);
         self.minimum.resize(room, f32::NEG_INFINITY);
         self.maximum.resize(room, f32::INFINITY);
+        self.stretch.resize(room, Stretch::NONE);
         self.tails.resize(room, Tails::GAUSSIAN);
         self.room = room;
     }
@@ -64,6 +66,7 @@ impl Columns {
         }
         self.ready[series] = profile.is_some_and(|profile| profile.ready);
         self.confidence[series] = profile.map_or(0.0, |profile| profile.confidence as f32);
+        self.stretch[series] = profile.map_or(Stretch::NONE, |profile| profile.stretch);
         self.tails[series] = profile.map_or(Tails::GAUSSIAN, |profile| profile.tails);
         let bound = |bound: fn(&Profile) -> Option<f64>| profile.and_then(bound).map(|bound| bound as f32);
         self.minimum[series] = bound(|profile| profile.minimum).unwrap_or(f32::NEG_INFINITY);
@@ -85,6 +88,7 @@ impl Columns {
                 minimum: self.minimum[series],
                 maximum: self.maximum[series],
                 confidence: self.confidence[series],
+                stretch: self.stretch[series],
                 tails: self.tails[series],
             })
         };
@@ -99,6 +103,7 @@ impl Columns {
             minimum: f64::from(self.minimum[series]),
             maximum: f64::from(self.maximum[series]),
             confidence: f64::from(self.confidence[series]),
+            stretch: self.stretch[series],
             tails: &self.tails[series],
         })
     }

@@ -154,13 +154,13 @@ mod tests {
     use super::super::sight::{Around, Peer};
     use super::super::{Alone, Normal};
     use super::*;
-    use crate::learn::Tails;
+    use crate::learn::{Stretch, Tails};
 
     const BOTH: Peers = Peers { below: Some(3.0), above: Some(3.0) };
 
     fn normal(centre: f64, scale: f64) -> Normal<'static> {
         let tails = &Tails::GAUSSIAN;
-        Normal { centre, scale, minimum: 0.0, maximum: f64::INFINITY, confidence: 1.0, tails }
+        Normal { centre, scale, minimum: 0.0, maximum: f64::INFINITY, confidence: 1.0, stretch: Stretch::NONE, tails }
     }
 
     /// The own normal, and the peers' values with theirs.

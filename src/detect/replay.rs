@@ -2,7 +2,7 @@
 
 use super::sight::{Around, Peer};
 use super::{Detector, Memory, Normal, Rule, Sight};
-use crate::learn::{Tails, hour_of_week};
+use crate::learn::{Stretch, Tails, hour_of_week};
 
 /// What is known of one metric of a target, as it was when the replay began.
 pub(super) struct Known {
@@ -12,6 +12,7 @@ pub(super) struct Known {
     pub minimum: f32,
     pub maximum: f32,
     pub confidence: f32,
+    pub stretch: Stretch,
     pub tails: Tails,
 }
 
@@ -50,6 +51,7 @@ impl Around for Snapshot<'_> {
             minimum: f64::from(known.minimum),
             maximum: f64::from(known.maximum),
             confidence: f64::from(known.confidence),
+            stretch: known.stretch,
             tails: &known.tails,
         })
     }

@@ -74,7 +74,7 @@ impl Detect for Sigma {
 mod tests {
     use super::super::Normal;
     use super::*;
-    use crate::learn::Tails;
+    use crate::learn::{Stretch, Tails};
 
     const NORMAL: Normal = Normal {
         centre: 100.0,
@@ -82,6 +82,7 @@ mod tests {
         minimum: 0.0,
         maximum: 140.0,
         confidence: 0.9,
+        stretch: Stretch::NONE,
         tails: &Tails::GAUSSIAN,
     };
     const BOTH: Sigma = Sigma { below: Some(2.0), above: Some(3.0) };
@@ -110,6 +111,15 @@ mod tests {
         let band = BOTH.band(&(), &sight(100.0));
         assert_eq!(band, Band { centre: Some(100.0), lower: Some(80.0), upper: Some(130.0) });
         assert_eq!(NORMAL.band(20.0).lower, Some(0.0));
+    }
+
+    #[test]
+    fn a_side_with_a_long_tail_has_longer_sigmas() {
+        let normal = Normal { stretch: Stretch { below: 1.0, above: 2.0 }, maximum: f64::INFINITY, ..NORMAL };
+        let exceeds = |value| BOTH.exceeds(&(), &Sight::new(0, 0, value).with_normal(Some(normal)));
+        assert_eq!([79.0, 81.0, 159.0, 161.0].map(exceeds), [Some(true), Some(false), Some(false), Some(true)]);
+        let band = normal.band(2.0);
+        assert_eq!((band.lower, band.upper), (Some(80.0), Some(140.0)));
     }
 
     #[test]

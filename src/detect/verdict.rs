@@ -1,6 +1,6 @@
 //! What a detector says.
 
-use crate::learn::Tails;
+use crate::learn::{Stretch, Tails};
 
 /// What is normal for one metric at one instant: the profile's bucket of that hour.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -15,6 +15,8 @@ pub struct Normal<'a> {
     pub maximum: f64,
     /// How far the profile can be trusted, 0 to 1.
     pub confidence: f64,
+    /// How much longer than the scale a sigma to each side is, so that three are as rare as three of Gaussian noise.
+    pub stretch: Stretch,
     /// How often normal life goes how far. By reference: read only for what lies beyond a band.
     pub tails: &'a Tails,
 }
@@ -30,14 +32,15 @@ impl Normal<'_> {
         let within = |value: f64| value.max(self.minimum).min(self.maximum);
         Band {
             centre: Some(self.centre),
-            lower: below.map(|sigmas| within(self.centre - sigmas * self.scale)),
-            upper: above.map(|sigmas| within(self.centre + sigmas * self.scale)),
+            lower: below.map(|sigmas| within(self.centre - sigmas * self.scale * f64::from(self.stretch.below))),
+            upper: above.map(|sigmas| within(self.centre + sigmas * self.scale * f64::from(self.stretch.above))),
         }
     }
 
     /// Signed distance of a value from the centre, in sigma.
     pub fn sigmas(&self, value: f64) -> f64 {
-        (value - self.centre) / self.scale
+        let distance = (value - self.centre) / self.scale;
+        distance / f64::from(if distance < 0.0 { self.stretch.below } else { self.stretch.above })
     }
 
     /// Probability that the series' normal life lies at least as far from the centre, to the side of the value. Beyond

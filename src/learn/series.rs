@@ -1,7 +1,7 @@
 //! The usable values of a series in the order of time, cut into hours.
 
 use super::Sample;
-use super::calendar::{HOUR_MS, HOURS_OF_WEEK, absolute_hour, hour_of_absolute};
+use super::calendar::{Clock, HOUR_MS, HOURS_OF_WEEK, absolute_hour, hour_of_absolute};
 use crate::stats;
 
 /// One hour in which the series was seen.
@@ -37,26 +37,31 @@ pub(super) struct Series {
 
 impl Series {
     /// Samples in any order, repeated ones once; `None` when there are none.
-    pub(super) fn new<'a>(samples: impl Iterator<Item = &'a Sample> + Clone) -> Option<Self> {
+    pub(super) fn new<'a>(samples: impl Iterator<Item = &'a Sample> + Clone, clock: &Clock) -> Option<Self> {
         if samples.clone().is_sorted_by_key(|sample| sample.at) {
-            return Self::in_order(samples);
+            return Self::in_order(samples, clock);
         }
         let mut sorted: Vec<&Sample> = samples.collect();
         sorted.sort_unstable_by(|one, other| one.at.cmp(&other.at).then(one.value.total_cmp(&other.value)));
-        Self::in_order(sorted.into_iter())
+        Self::in_order(sorted.into_iter(), clock)
     }
 
-    fn in_order<'a>(samples: impl Iterator<Item = &'a Sample>) -> Option<Self> {
+    fn in_order<'a>(samples: impl Iterator<Item = &'a Sample>, clock: &Clock) -> Option<Self> {
         let mut values = Vec::with_capacity(samples.size_hint().1.unwrap_or(0));
         let mut blocks: Vec<Block> = Vec::new();
         let mut last = Sample { at: i64::MIN, value: f32::NAN };
         let mut end_of_hour = i64::MIN;
+        let (mut ahead, mut until) = (0, i64::MIN);
         for sample in samples {
             if sample.at == last.at && sample.value.to_bits() == last.value.to_bits() {
                 continue;
             }
-            if sample.at >= end_of_hour {
-                let hour = absolute_hour(sample.at);
+            if sample.at >= until {
+                (ahead, until) = clock.ahead(sample.at);
+            }
+            let local = sample.at.saturating_add(ahead);
+            if local >= end_of_hour {
+                let hour = absolute_hour(local);
                 end_of_hour = hour.saturating_add(1).saturating_mul(HOUR_MS);
                 let (day, hour) = (hour.div_euclid(24), hour_of_absolute(hour));
                 blocks.push(Block { hour, day, begin: values.len(), end: values.len(), median: 0.0 });

@@ -3,13 +3,14 @@
 use super::estimate::Estimate;
 use super::profile::{Statistics, within};
 use super::series::Series;
+use super::tails::Stretch;
 use super::{OUTLIER_SHARE, Options};
 use crate::stats;
 
 /// Sigmas of the band that is shown in a Baseline's status.
 const SHOWN_SIGMAS: f64 = 3.0;
 
-pub(super) fn summarise(series: &Series, estimate: &Estimate, options: &Options) -> Statistics {
+pub(super) fn summarise(series: &Series, estimate: &Estimate, stretch: Stretch, options: &Options) -> Statistics {
     let mut values = series.values().to_vec();
     let mut outliers = 0;
     if options.outlier_removal {
@@ -27,8 +28,9 @@ pub(super) fn summarise(series: &Series, estimate: &Estimate, options: &Options)
         .fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), value| (low.min(*value), high.max(*value)));
     let [median, p95, p99] = stats::quantiles(&mut values, [0.5, 0.95, 0.99]).unwrap_or_default();
     let bands = || estimate.centre.iter().zip(&estimate.scale);
-    let lowest = bands().map(|(centre, scale)| centre - SHOWN_SIGMAS * scale).fold(f64::INFINITY, f64::min);
-    let highest = bands().map(|(centre, scale)| centre + SHOWN_SIGMAS * scale).fold(f64::NEG_INFINITY, f64::max);
+    let (below, above) = (SHOWN_SIGMAS * f64::from(stretch.below), SHOWN_SIGMAS * f64::from(stretch.above));
+    let lowest = bands().map(|(centre, scale)| centre - below * scale).fold(f64::INFINITY, f64::min);
+    let highest = bands().map(|(centre, scale)| centre + above * scale).fold(f64::NEG_INFINITY, f64::max);
     Statistics {
         samples: values.len() as u64,
         outliers,

@@ -13,6 +13,10 @@ const SHARES: [f64; 3] = [0.25, 0.1, 0.02];
 const CENTRE_SHARE: f64 = 0.5;
 /// Least step between two stored quantiles, in sigma: a tail of one value must still fall.
 const LEAST_STEP: f32 = 1e-3;
+/// Sigmas that are as rare in every series.
+const EQUAL_AT: f64 = 3.0;
+/// Longest stretch: beyond it sigmas say nothing any more.
+const GREATEST_STRETCH: f32 = 100.0;
 /// Excesses below which a tail is taken for that of Gaussian noise.
 const LEAST_EXCESSES: usize = 10;
 /// Weight of what Gaussian noise would do, as a number of independent excesses.
@@ -60,6 +64,18 @@ impl Tail {
         f64::NAN
     }
 
+    /// Distance beyond which a share of the samples lies, in sigma; that share at most a fiftieth.
+    fn reach(&self, share: f64) -> f64 {
+        let excesses = Pareto { scale: f64::from(self.scale), shape: f64::from(self.shape) };
+        f64::from(self.quantiles[2]) + excesses.quantile(share / SHARES[2])
+    }
+
+    /// The same tail in sigmas that are so many times longer.
+    fn in_sigmas_of(self, stretch: f32) -> Self {
+        let Self { quantiles, scale, shape } = self;
+        Self { quantiles: quantiles.map(|quantile| quantile / stretch), scale: scale / stretch, shape }
+    }
+
     /// Whether it is one that can be learnt.
     pub(super) fn is_valid(&self) -> bool {
         let mut before = 0.0;
@@ -104,6 +120,28 @@ impl Tail {
     }
 }
 
+/// How much longer than a series' scale a sigma to each side is: at least 1.
+///
+/// Users speak in sigma, and mean what three of them are in Gaussian noise: one sample in 740 to a side. Where the normal
+/// life of a series goes beyond three more often, to one side or both, its sigmas are that much longer there.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Stretch {
+    /// Below the centre.
+    pub below: f32,
+    /// Above the centre.
+    pub above: f32,
+}
+
+impl Stretch {
+    /// Sigmas as long as the scale.
+    pub const NONE: Self = Self { below: 1.0, above: 1.0 };
+
+    /// Whether it is one that can be learnt.
+    pub(super) fn is_valid(self) -> bool {
+        [self.below, self.above].iter().all(|stretch| (1.0..=GREATEST_STRETCH).contains(stretch))
+    }
+}
+
 /// Both sides of a series.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Tails {
@@ -116,6 +154,20 @@ pub struct Tails {
 impl Tails {
     /// Gaussian noise.
     pub const GAUSSIAN: Self = Self { below: Tail::GAUSSIAN, above: Tail::GAUSSIAN };
+
+    /// The stretch that makes three sigma to each side as rare as in Gaussian noise, and the tails in such sigmas.
+    pub(super) fn stretched(self) -> (Stretch, Self) {
+        let share = stats::normal_tail(EQUAL_AT);
+        // Half a part in a hundred is what quantiles are known to.
+        let of = |tail: Tail| match (tail.reach(share) / EQUAL_AT) as f32 {
+            stretch if stretch > 1.005 => stretch.min(GREATEST_STRETCH),
+            _ => 1.0,
+        };
+        let stretch = Stretch { below: of(self.below), above: of(self.above) };
+        let tails =
+            Self { below: self.below.in_sigmas_of(stretch.below), above: self.above.in_sigmas_of(stretch.above) };
+        (stretch, tails)
+    }
 
     /// Learns both sides from standardised residuals in the order of time; `days`: where those of each day end.
     pub(super) fn learn(residuals: &[f32], days: &[usize]) -> Self {
@@ -209,6 +261,22 @@ mod tests {
         let (alone, together) = (Tails::learn(&alone, &days(14_000)), Tails::learn(&together, &days(14_000)));
         assert!(together.above.probability(5.0) > 3.0 * alone.above.probability(5.0));
         assert!(together.above.probability(2.0) > alone.above.probability(2.0));
+    }
+
+    #[test]
+    fn three_sigma_are_as_rare_in_every_series() {
+        let skewed: Vec<f32> = gaussian(20_000).iter().map(|value| value.exp() - 1.0).collect();
+        for residuals in [gaussian(20_000), skewed] {
+            let learnt = Tails::learn(&shuffled(residuals), &days(20_000));
+            let (stretch, tails) = learnt.stretched();
+            assert!(stretch.is_valid());
+            for (tail, stretch) in [(tails.above, stretch.above), (tails.below, stretch.below)] {
+                let ratio = tail.probability(3.0) / normal_tail(3.0);
+                assert!(if stretch > 1.0 { (0.9..1.1).contains(&ratio) } else { ratio < 1.1 }, "{ratio}");
+            }
+            let same = tails.above.probability(3.5 / f64::from(stretch.above)) / learnt.above.probability(3.5);
+            assert!((same - 1.0).abs() < 1e-3, "{same}");
+        }
     }
 
     #[test]

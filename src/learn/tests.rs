@@ -41,8 +41,7 @@ fn learnt(samples: &[Sample], options: &Options) -> Profile {
 
 /// Distance of a value from the centre of its hour, in sigma.
 fn sigmas(profile: &Profile, at: i64, value: f64) -> f64 {
-    let hour = hour_of_week(at);
-    (value - f64::from(profile.centre[hour])) / f64::from(profile.scale[hour])
+    profile.sigmas(hour_of_week(at), value)
 }
 
 #[test]
@@ -256,7 +255,7 @@ proptest! {
         if let Some(first) = bytes.first_mut() {
             *first = 2;
         }
-        bytes.resize(1 + 2 * HOURS_OF_WEEK * 4 + 10 * 4 + 15 * 8 + 1, 0);
+        bytes.resize(1 + 2 * HOURS_OF_WEEK * 4 + 12 * 4 + 15 * 8 + 1, 0);
         let _ = Profile::decode(&bytes);
     }
 }

@@ -1,5 +1,6 @@
 //! Mathematics over plain numbers: moments, order statistics, tails. Uses nothing of this crate.
 
+mod decayed_tail;
 mod among;
 mod divergence;
 mod joint;
@@ -10,6 +11,7 @@ mod running_tail;
 mod tail;
 mod trend;
 
+pub use decayed_tail::{DecayedTail, DecayedTailOptions};
 pub use among::{Among, FEWEST_OTHERS, among};
 pub use divergence::{divergence, divergence_by_chance, divergence_parts};
 pub use joint::{Distance, Joint, MOST_TOGETHER};

@@ -1,11 +1,19 @@
 use super::super::{Detector, Limit, MetricDescriptor, Normal, Sigma};
 use super::*;
 use crate::api::{Decimal, Detect, LimitDetector, Sensitivity, SigmaDetector};
-use crate::learn::Tails;
+use crate::learn::{Stretch, Tails};
 use crate::measure::Cadence;
 
 fn normal() -> Normal<'static> {
-    Normal { centre: 10.0, scale: 1.0, minimum: 0.0, maximum: f64::INFINITY, confidence: 0.8, tails: &Tails::GAUSSIAN }
+    Normal {
+        centre: 10.0,
+        scale: 1.0,
+        minimum: 0.0,
+        maximum: f64::INFINITY,
+        confidence: 0.8,
+        stretch: Stretch::NONE,
+        tails: &Tails::GAUSSIAN,
+    }
 }
 
 fn metrics() -> MetricSet {

@@ -1,6 +1,6 @@
 use super::super::{Detector, Limit, Sigma};
 use super::*;
-use crate::learn::{HOURS_OF_WEEK, Statistics, Tails};
+use crate::learn::{HOURS_OF_WEEK, Statistics, Stretch, Tails};
 
 const SECOND: i64 = 1_000;
 const HOUR: i64 = 3_600 * SECOND;
@@ -12,6 +12,7 @@ fn profile(centre: impl Fn(usize) -> f32, ready: bool) -> Profile {
         centre: Box::new(std::array::from_fn(centre)),
         scale: Box::new([2.0; HOURS_OF_WEEK]),
         tails: Tails::GAUSSIAN,
+        stretch: Stretch::NONE,
         statistics: Statistics::default(),
         days: 14.0,
         confidence: 0.9,
@@ -268,3 +269,6 @@ fn unknown_targets_and_metrics_are_passed_over() {
     assert!(!shard.is_ready(target, 5));
     shard.remove_target(9);
 }
+
+#[path = "exceptions.rs"]
+mod exceptions;
