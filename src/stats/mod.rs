@@ -11,8 +11,8 @@ mod running_tail;
 mod tail;
 mod trend;
 
-pub use decayed_tail::{DecayedTail, DecayedTailOptions};
 pub use among::{Among, FEWEST_OTHERS, among};
+pub use decayed_tail::{DecayedTail, DecayedTailOptions};
 pub use divergence::{divergence, divergence_by_chance, divergence_parts};
 pub use joint::{Distance, Joint, MOST_TOGETHER};
 pub use moments::Moments;

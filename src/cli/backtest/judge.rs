@@ -6,10 +6,10 @@ use crate::detect::stream::{DEFAULT_THRESHOLD, Departure, Stream, StreamOptions}
 use crate::detect::{Outcome, RecordedRule};
 use crate::measure::{BUILT_IN, built_in};
 
-/// Score that opens an incident at low sensitivity: a tenth of the samples that the shipped default speaks of.
-const LOW_THRESHOLD: f64 = 0.999_999;
-/// Score that opens an incident at high sensitivity: ten times as many.
-const HIGH_THRESHOLD: f64 = 0.9999;
+/// Threshold at low sensitivity: a third of the samples that the shipped default speaks of.
+const LOW_THRESHOLD: f64 = 1.0 - (1.0 - DEFAULT_THRESHOLD) / 3.0;
+/// Threshold at high sensitivity: three times as many.
+const HIGH_THRESHOLD: f64 = 1.0 - (1.0 - DEFAULT_THRESHOLD) * 3.0;
 
 /// What is said of one row.
 #[derive(Clone, Debug, PartialEq)]

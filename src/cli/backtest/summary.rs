@@ -92,7 +92,9 @@ impl Summary {
         self.judged += u64::from(!missing && judged.is_verdict());
         self.first.get_or_insert(row.at);
         self.last = Some(row.at);
-        let alarm = judged.anomalous && judged.incident.is_some();
+        let known = self.incidents.last().map(|incident| incident.number);
+        // What a person hears: that an incident opens, and what is news within it.
+        let alarm = judged.incident.is_some() && (judged.anomalous || judged.incident != known);
         let mark = Mark { seen: true, anomalous: alarm, incident: judged.incident };
         self.bins.add(row.at, row.values, mark, Some((judged.column, judged.lower, judged.upper)));
         if judged.anomalous
@@ -101,7 +103,6 @@ impl Summary {
             *carried += 1;
         }
         let open = self.incidents.last().is_some_and(|incident| incident.open);
-        let known = self.incidents.last().map(|incident| incident.number);
         let Some(number) = judged.incident else {
             // An absent value says nothing: the incident may go on behind it.
             if open

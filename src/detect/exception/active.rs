@@ -19,7 +19,7 @@ pub(in crate::detect) enum Active {
 
 impl Active {
     /// What is normal for a value: by the expectation that it fits best.
-    pub fn normal(&self, learnt: Option<Normal>, value: f64) -> Option<Normal> {
+    pub fn normal<'a>(&self, learnt: Option<Normal<'a>>, value: f64) -> Option<Normal<'a>> {
         let Self::Expected(expected) = self else { return learnt };
         let learnt = learnt?;
         let each = expected.iter().map(|expectation| expectation.normal(learnt, value));
