@@ -98,7 +98,7 @@ pub(super) async fn run(
         other => other?,
     };
     if passed_over > 0 {
-        eprintln!("{passed_over} rows were passed over: their time is not after that of a row before.");
+        eprintln!("Passed over because their time is not after that of a row before: {passed_over} rows.");
     }
     if !gathers {
         return Ok(0);
