@@ -254,6 +254,8 @@ mod tests {
     use super::*;
     use crate::api::{Refresh, Tls};
     use crate::database::postgresql::Endpoint;
+    use crate::detect::Exception;
+    use crate::detect::exception::Effect;
     use crate::engine::Learning;
     use crate::engine::targets::series_of;
     use crate::measure::Role;
@@ -344,6 +346,33 @@ mod tests {
         assert_eq!(learnt(MONDAY + 2, Scope::Missing).await, [(MONDAY + 1, true)]);
         assert_eq!(learnt(MONDAY + 3, Scope::All).await, [(MONDAY + 3, true)]);
         assert_eq!(learnt(MONDAY + 3 + DAY_MS, Scope::Missing).await, [(MONDAY + 3 + DAY_MS, true)]);
+    }
+
+    #[tokio::test]
+    async fn what_an_exception_covers_is_not_learnt_as_normal() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = store(&directory).await;
+        let key = settings().key;
+        let series = store.target(&key, &[METRIC.to_owned()]).await.unwrap();
+        for hour in 0..10 * 24 {
+            let at = MONDAY - (hour + 1) * HOUR_MS;
+            // A batch each night from 02:00 to 04:00.
+            let value = if (2..4).contains(&(at / HOUR_MS % 24)) { 500.0 } else { 5.0 };
+            store.append(&series, at, &[value]).await.unwrap();
+        }
+        let highest = async |left_out: LeftOut| {
+            let course = Course { left_out, ..course(&store, Role::Primary, MONDAY, Scope::All) };
+            let (lessons, _) = course.take().await;
+            lessons.iter().map(|lesson| lesson.profile.statistics.maximum).fold(0.0, f64::max)
+        };
+        assert!(highest(LeftOut::default()).await > 400.0);
+        let batch = Exception {
+            calendar: schedule::Calendar::schedule("daily 02:00-04:00", None, "UTC").unwrap(),
+            rules: Vec::new(),
+            pods: Vec::new(),
+            effect: Effect::Suppress(Vec::new()),
+        };
+        assert!(highest(LeftOut::of(vec![(Arc::new(batch), Vec::new())])).await < 10.0);
     }
 
     #[tokio::test]
