@@ -14,7 +14,7 @@ use crate::stats::{Joint, MOST_TOGETHER, RunningTail};
 /// History that is replayed at most.
 const HISTORY_MS: i64 = 14 * 86_400_000;
 /// What is rarer than this in normal life is learnt from slowly.
-const DOUBTFUL: f64 = 1e-3;
+const DOUBTFUL: f64 = 1e-5;
 /// Weight of what is doubtful.
 const DOUBTFUL_TRUST: f64 = 0.05;
 /// A breach goes on until what is seen is this much less rare than what opened it: else noise would end it.
