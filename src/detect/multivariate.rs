@@ -16,7 +16,7 @@ const HISTORY_MS: i64 = 14 * 86_400_000;
 /// What is rarer than this in normal life is learnt from slowly.
 const DOUBTFUL: f64 = 1e-5;
 /// Weight of what is doubtful.
-const DOUBTFUL_TRUST: f64 = 0.05;
+const DOUBTFUL_TRUST: f64 = 0.02;
 /// A breach goes on until what is seen is this much less rare than what opened it: else noise would end it.
 const RELEASE: f64 = 100.0;
 /// Half of the width of the shown band, in sigma: all but one sample in a thousand of Gaussian noise.
