@@ -227,4 +227,7 @@ pub struct Memory(Remembered);
 detectors! {
     sigma::Sigma,
     limit::Limit,
+    pattern::Pattern,
+    multivariate::Multivariate,
+    peers::Peers,
 }

@@ -125,6 +125,9 @@ impl RunningTail {
         excesses.sort_unstable_by(f32::total_cmp);
         // A statistic that never went beyond its body has a tail all the same.
         let fit = Pareto::fit(&excesses, self.runs.max(1.0)).unwrap_or(Pareto { scale: 0.4, shape: 0.0 });
+        // What is far is learnt from slowly, which cuts the tail: an end that it seems to have is none.
+        let mean = excesses.iter().copied().map(f64::from).sum::<f64>() / excesses.len().max(1) as f64;
+        let fit = if fit.shape < 0.0 { Pareto { scale: mean.max(f64::from(STEP) / 4.0), shape: 0.0 } } else { fit };
         let share = (rest / self.total).max(0.5 / self.total);
         self.fit = Some((threshold, share, fit));
     }

@@ -164,10 +164,16 @@ fn sigma_takes_only_numbers_greater_than_zero() {
 
 #[test]
 fn exactly_one_detector_is_needed() {
-    assert_eq!(message(&spec("latency")), "detect: found \"none\", allowed exactly one of sigma, limit");
+    assert_eq!(
+        message(&spec("latency")),
+        "detect: found \"none\", allowed exactly one of sigma, limit, pattern, multivariate, peers"
+    );
     let mut both = sigma("3");
     both.detect.limit = limit("latency", "3").detect.limit;
-    assert_eq!(message(&both), "detect: found \"several\", allowed exactly one of sigma, limit");
+    assert_eq!(
+        message(&both),
+        "detect: found \"several\", allowed exactly one of sigma, limit, pattern, multivariate, peers"
+    );
     let mut empty = spec("latency");
     empty.detect = Detect { sigma: Some(SigmaDetector::default()), ..empty.detect };
     assert!(message(&empty).starts_with("detect.sigma: found \"neither above nor below\""));
