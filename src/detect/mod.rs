@@ -10,14 +10,18 @@ mod evidence;
 mod incident;
 mod latest;
 mod metric_set;
+mod rate;
 mod replay;
 mod resolve;
 mod shard;
 mod sight;
 pub mod stream;
 mod surroundings;
+#[cfg(test)]
+mod testing;
 mod units;
 mod verdict;
+mod window;
 
 pub use evidence::{Evidence, Found};
 pub use incident::{ChangeKind, Event, Incident, Phase, Step, Timing};
@@ -217,4 +221,8 @@ pub struct Memory(Remembered);
 detectors! {
     sigma::Sigma,
     limit::Limit,
+    trend::Trend,
+    degradation::Degradation,
+    expression::Expression,
+    query_mix::QueryMix,
 }

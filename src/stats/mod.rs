@@ -3,11 +3,13 @@
 mod divergence;
 mod moments;
 mod order;
+mod pareto;
 mod tail;
 mod trend;
 
 pub use divergence::{divergence, divergence_by_chance, divergence_parts};
 pub use moments::Moments;
 pub use order::{MAD_TO_SIGMA, MEAN_DEVIATION_TO_SIGMA, median, quantile, quantiles, robust_scale};
+pub use pareto::{GREATEST_SHAPE, LEAST_SHAPE, Pareto};
 pub use tail::normal_tail;
 pub use trend::{Line, chance_of_rise, theil_sen};
