@@ -2,8 +2,8 @@
 //! that a round of one hour walks linear memory.
 
 use super::Normal;
-use super::replay::Normals;
-use crate::learn::{HOURS_OF_WEEK, Profile};
+use super::replay::Known;
+use crate::learn::{HOURS_OF_WEEK, Profile, Tails};
 
 /// Series that the columns grow by at least.
 const SMALLEST_GROWTH: usize = 64;
@@ -22,6 +22,7 @@ pub(super) struct Columns {
     confidence: Vec<f32>,
     minimum: Vec<f32>,
     maximum: Vec<f32>,
+    tails: Vec<Tails>,
 }
 
 impl Columns {
@@ -50,6 +51,7 @@ impl Columns {
         self.confidence.resize(room, 0.0);
         self.minimum.resize(room, f32::NEG_INFINITY);
         self.maximum.resize(room, f32::INFINITY);
+        self.tails.resize(room, Tails::GAUSSIAN);
         self.room = room;
     }
 
@@ -62,6 +64,7 @@ impl Columns {
         }
         self.ready[series] = profile.is_some_and(|profile| profile.ready);
         self.confidence[series] = profile.map_or(0.0, |profile| profile.confidence as f32);
+        self.tails[series] = profile.map_or(Tails::GAUSSIAN, |profile| profile.tails);
         let bound = |bound: fn(&Profile) -> Option<f64>| profile.and_then(bound).map(|bound| bound as f32);
         self.minimum[series] = bound(|profile| profile.minimum).unwrap_or(f32::NEG_INFINITY);
         self.maximum[series] = bound(|profile| profile.maximum).unwrap_or(f32::INFINITY);
@@ -71,27 +74,32 @@ impl Columns {
         self.ready[series]
     }
 
-    /// What is normal for adjacent series in each hour of the week; `None` where the profile is not ready.
-    pub(super) fn snapshot(&self, first: usize, series: usize) -> Normals {
-        let hours = |series| {
-            let unknown = Normal { centre: 0.0, scale: 0.0, minimum: 0.0, maximum: 0.0, confidence: 0.0 };
-            let mut hours = Box::new([unknown; HOURS_OF_WEEK]);
-            for (hour, normal) in hours.iter_mut().enumerate() {
-                *normal = self.normal(series, hour)?;
-            }
-            Some(hours)
+    /// What is known of adjacent series, to be taken elsewhere; `None` where the profile is not ready.
+    pub(super) fn copy(&self, first: usize, series: usize) -> Vec<Option<Known>> {
+        let column =
+            |column: &[f32], series| (0..HOURS_OF_WEEK).map(|hour| column[hour * self.room + series]).collect();
+        let known = |series: usize| {
+            self.ready[series].then(|| Known {
+                centre: column(&self.centre, series),
+                scale: column(&self.scale, series),
+                minimum: self.minimum[series],
+                maximum: self.maximum[series],
+                confidence: self.confidence[series],
+                tails: self.tails[series],
+            })
         };
-        (first..first + series).map(hours).collect()
+        (first..first + series).map(known).collect()
     }
 
     /// What is normal for a series in that hour of the week; `None` unless its profile is ready.
-    pub(super) fn normal(&self, series: usize, hour: usize) -> Option<Normal> {
+    pub(super) fn normal(&self, series: usize, hour: usize) -> Option<Normal<'_>> {
         self.ready[series].then(|| Normal {
             centre: f64::from(self.centre[hour * self.room + series]),
             scale: f64::from(self.scale[hour * self.room + series]),
             minimum: f64::from(self.minimum[series]),
             maximum: f64::from(self.maximum[series]),
             confidence: f64::from(self.confidence[series]),
+            tails: &self.tails[series],
         })
     }
 }

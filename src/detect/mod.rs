@@ -138,6 +138,11 @@ macro_rules! detectors {
                 match self { $(Self::$detector(_) => <$detector as Detect>::PREDICTS),+ }
             }
 
+            /// Whether the detector of that name speaks of what is to come; false for a name that is not known.
+            pub fn predicts_by_name(name: &str) -> bool {
+                $(name == <$detector as Detect>::NAME && <$detector as Detect>::PREDICTS)||+
+            }
+
             /// Whether it judges all metrics of a database together.
             pub fn judges_all(&self) -> bool {
                 match self { $(Self::$detector(_) => <$detector as Detect>::JUDGES_ALL),+ }

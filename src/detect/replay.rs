@@ -2,19 +2,29 @@
 
 use super::sight::{Around, Peer};
 use super::{Detector, Memory, Normal, Rule, Sight};
-use crate::learn::{HOURS_OF_WEEK, hour_of_week};
+use crate::learn::{Tails, hour_of_week};
 
-/// What is normal for each metric of a target per hour of the week, as it was when the replay began.
-pub(super) type Normals = Vec<Option<Box<[Normal; HOURS_OF_WEEK]>>>;
+/// What is known of one metric of a target, as it was when the replay began.
+pub(super) struct Known {
+    /// By hour of the week.
+    pub centre: Vec<f32>,
+    pub scale: Vec<f32>,
+    pub minimum: f32,
+    pub maximum: f32,
+    pub confidence: f32,
+    pub tails: Tails,
+}
 
 /// Feeds history to the memory of one rule and target. Needs nothing of the shard: it may run on another thread.
 pub struct Replay {
     metric: usize,
     metrics: usize,
     detector: Detector,
-    normals: Normals,
+    known: Vec<Option<Known>>,
     memory: Memory,
     until: Option<i64>,
+    /// A whole round, for a detector of one metric.
+    room: Vec<f32>,
 }
 
 /// A memory that has taken its history: for [`super::Shard::warm`].
@@ -27,26 +37,40 @@ pub struct Warmed {
 }
 
 struct Snapshot<'a> {
-    normals: &'a Normals,
+    known: &'a [Option<Known>],
     hour: usize,
 }
 
 impl Around for Snapshot<'_> {
-    fn normal_of(&self, metric: usize) -> Option<Normal> {
-        self.normals.get(metric)?.as_ref().map(|hours| hours[self.hour])
+    fn normal_of(&self, metric: usize) -> Option<Normal<'_>> {
+        self.in_hour(metric, self.hour)
     }
 
-    fn normal_at(&self, metric: usize, at: i64) -> Option<Normal> {
-        self.normals.get(metric)?.as_ref().map(|hours| hours[hour_of_week(at)])
+    fn normal_at(&self, metric: usize, at: i64) -> Option<Normal<'_>> {
+        self.in_hour(metric, hour_of_week(at))
     }
 
-    fn each_peer(&self, _: &mut dyn FnMut(Peer)) {}
+    fn each_peer(&self, _: &mut dyn FnMut(Peer<'_>)) {}
+}
+
+impl Snapshot<'_> {
+    fn in_hour(&self, metric: usize, hour: usize) -> Option<Normal<'_>> {
+        let known = self.known.get(metric)?.as_ref()?;
+        Some(Normal {
+            centre: f64::from(*known.centre.get(hour)?),
+            scale: f64::from(*known.scale.get(hour)?),
+            minimum: f64::from(known.minimum),
+            maximum: f64::from(known.maximum),
+            confidence: f64::from(known.confidence),
+            tails: &known.tails,
+        })
+    }
 }
 
 impl Replay {
-    pub(super) fn new(rule: &Rule, metrics: usize, normals: Normals) -> Self {
+    pub(super) fn new(rule: &Rule, metrics: usize, known: Vec<Option<Known>>) -> Self {
         let (detector, memory) = (rule.detector.clone(), rule.detector.memory());
-        Self { metric: rule.metric, metrics, detector, normals, memory, until: None }
+        Self { metric: rule.metric, metrics, detector, known, memory, until: None, room: vec![f32::NAN; metrics] }
     }
 
     /// How much history is wanted, in ms.
@@ -61,23 +85,21 @@ impl Replay {
 
     /// Takes a round of the wanted metrics, in their order; `NaN` where there is none. Rounds come in order of time:
     /// one that is not later than the one before is passed over.
-    pub fn take(&mut self, at: i64, values: &[f32], room: &mut Vec<f32>) {
+    pub fn take(&mut self, at: i64, values: &[f32]) {
         if self.until.is_some_and(|until| at <= until) || !values.iter().any(|value| value.is_finite()) {
             return;
         }
         self.until = Some(at);
-        let snapshot = Snapshot { normals: &self.normals, hour: hour_of_week(at) };
+        let snapshot = Snapshot { known: &self.known, hour: hour_of_week(at) };
         let normal = if self.detector.needs_profile() { snapshot.normal_of(self.metric) } else { None };
         let (value, values) = if self.detector.judges_all() {
             (values.get(self.metric).copied(), values)
         } else {
-            room.clear();
-            room.resize(self.metrics, f32::NAN);
             let value = values.first().copied();
-            if let (Some(place), Some(value)) = (room.get_mut(self.metric), value) {
+            if let (Some(place), Some(value)) = (self.room.get_mut(self.metric), value) {
                 *place = value;
             }
-            (value, room.as_slice())
+            (value, self.room.as_slice())
         };
         let value = value.filter(|value| value.is_finite()).map_or(f64::NAN, f64::from);
         let sight = Sight::new(at, self.metric, value).with_values(values).with_normal(normal).with_around(&snapshot);

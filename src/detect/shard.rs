@@ -252,7 +252,7 @@ impl Shard {
     /// Begins the replay of a rule's history, by what is normal for the target now: it runs beside the shard.
     pub fn replay(&self, target: usize, rule: &Rule) -> Option<Replay> {
         let slot = self.slots.get(target).filter(|slot| slot.in_use)?;
-        let normals = self.columns.snapshot(slot.first, slot.metrics);
+        let normals = self.columns.copy(slot.first, slot.metrics);
         Some(Replay::new(rule, slot.metrics, normals))
     }
 
@@ -362,7 +362,7 @@ impl Shard {
     }
 
     /// What is normal for a metric at that time; `None` unless its profile is ready.
-    pub fn normal(&self, target: usize, metric: usize, at: i64) -> Option<Normal> {
+    pub fn normal(&self, target: usize, metric: usize, at: i64) -> Option<Normal<'_>> {
         self.columns.normal(self.series(target, metric)?, hour_of_week(at))
     }
 

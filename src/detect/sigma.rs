@@ -3,7 +3,6 @@
 use super::units::plain_number;
 use super::{Band, Detect, FieldError, MetricSet, Sight};
 use crate::api::{AnomalyRuleSpec, Decimal, Sensitivity};
-use crate::stats;
 
 /// Factor on the sigmas of a rule of low sensitivity: a wider band.
 const LOW_SENSITIVITY: f64 = 1.5;
@@ -64,11 +63,11 @@ impl Detect for Sigma {
         Some(self.above.is_some_and(|above| sigmas > above) || self.below.is_some_and(|below| sigmas < -below))
     }
 
-    /// One less the probability that chance alone goes that far to that side, times the profile's confidence.
+    /// One less the probability that the series' normal life goes that far: 0.999 means that one sample in a thousand
+    /// does, to the side that the rule watches, or to either where it watches both.
     fn confidence(&self, (): &(), sight: &Sight<'_>) -> f64 {
-        sight.normal.map_or(0.0, |normal| {
-            (1.0 - stats::normal_tail(normal.sigmas(sight.value).abs())) * normal.confidence
-        })
+        let sides = if self.above.is_some() && self.below.is_some() { 2.0 } else { 1.0 };
+        sight.normal.map_or(0.0, |normal| (1.0 - sides * normal.probability(sight.value)).max(0.0))
     }
 
     fn band(&self, (): &(), sight: &Sight<'_>) -> Band {
@@ -80,8 +79,16 @@ impl Detect for Sigma {
 mod tests {
     use super::super::Normal;
     use super::*;
+    use crate::learn::Tails;
 
-    const NORMAL: Normal = Normal { centre: 100.0, scale: 10.0, minimum: 0.0, maximum: 120.0, confidence: 0.9 };
+    const NORMAL: Normal = Normal {
+        centre: 100.0,
+        scale: 10.0,
+        minimum: 0.0,
+        maximum: 140.0,
+        confidence: 0.9,
+        tails: &Tails::GAUSSIAN,
+    };
     const BOTH: Sigma = Sigma { below: Some(2.0), above: Some(3.0) };
 
     fn sight(value: f64) -> Sight<'static> {
@@ -106,13 +113,16 @@ mod tests {
     #[test]
     fn bands_end_at_the_physical_bounds() {
         let band = BOTH.band(&(), &sight(100.0));
-        assert_eq!(band, Band { centre: Some(100.0), lower: Some(80.0), upper: Some(120.0) });
+        assert_eq!(band, Band { centre: Some(100.0), lower: Some(80.0), upper: Some(130.0) });
         assert_eq!(NORMAL.band(20.0).lower, Some(0.0));
     }
 
     #[test]
-    fn confidence_is_the_tail_times_the_profiles_own() {
-        assert!((BOTH.confidence(&(), &sight(130.0)) - 0.998_650_1 * 0.9).abs() < 1e-6);
-        assert!((BOTH.confidence(&(), &sight(70.0)) - 0.998_650_1 * 0.9).abs() < 1e-6);
+    fn confidence_is_the_share_of_normal_life_that_does_not_go_that_far() {
+        let above = Sigma { below: None, ..BOTH };
+        assert!((above.confidence(&(), &sight(130.0)) - 0.998_65).abs() < 1e-4);
+        assert!((BOTH.confidence(&(), &sight(130.0)) - 0.997_3).abs() < 2e-4, "to either side");
+        assert!((BOTH.confidence(&(), &sight(70.0)) - 0.997_3).abs() < 2e-4);
+        assert!(BOTH.confidence(&(), &sight(100.0)).abs() < 1e-9);
     }
 }

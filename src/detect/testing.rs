@@ -2,7 +2,7 @@
 
 use super::sight::{Around, Peer};
 use super::{Detect, MetricDescriptor, MetricSet, Normal, Sight};
-use crate::learn::hour_of_week;
+use crate::learn::{Tails, hour_of_week};
 use crate::measure::Cadence;
 
 /// A Monday at midnight.
@@ -18,9 +18,16 @@ pub struct Profiled<F: Fn(usize, usize) -> Option<f64>> {
 }
 
 impl<F: Fn(usize, usize) -> Option<f64>> Profiled<F> {
-    fn normal(&self, metric: usize, at: i64) -> Option<Normal> {
+    fn normal(&self, metric: usize, at: i64) -> Option<Normal<'_>> {
         let centre = (self.centre)(metric, hour_of_week(at))?;
-        Some(Normal { centre, scale: self.scale, minimum: 0.0, maximum: f64::INFINITY, confidence: 0.9 })
+        Some(Normal {
+            centre,
+            scale: self.scale,
+            minimum: 0.0,
+            maximum: f64::INFINITY,
+            confidence: 0.9,
+            tails: &Tails::GAUSSIAN,
+        })
     }
 }
 
@@ -28,15 +35,15 @@ impl<F: Fn(usize, usize) -> Option<f64>> Profiled<F> {
 struct At<'a, F: Fn(usize, usize) -> Option<f64>>(&'a Profiled<F>, i64);
 
 impl<F: Fn(usize, usize) -> Option<f64>> Around for At<'_, F> {
-    fn normal_of(&self, metric: usize) -> Option<Normal> {
+    fn normal_of(&self, metric: usize) -> Option<Normal<'_>> {
         self.0.normal(metric, self.1)
     }
 
-    fn normal_at(&self, metric: usize, at: i64) -> Option<Normal> {
+    fn normal_at(&self, metric: usize, at: i64) -> Option<Normal<'_>> {
         self.0.normal(metric, at)
     }
 
-    fn each_peer(&self, _: &mut dyn FnMut(Peer)) {}
+    fn each_peer(&self, _: &mut dyn FnMut(Peer<'_>)) {}
 }
 
 /// A rule and one database, fed sample by sample.

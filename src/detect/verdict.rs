@@ -1,8 +1,10 @@
 //! What a detector says.
 
+use crate::learn::Tails;
+
 /// What is normal for one metric at one instant: the profile's bucket of that hour.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Normal {
+pub struct Normal<'a> {
     /// Centre, in the metric's unit.
     pub centre: f64,
     /// Robust standard deviation, in the metric's unit; greater than 0.
@@ -13,9 +15,11 @@ pub struct Normal {
     pub maximum: f64,
     /// How far the profile can be trusted, 0 to 1.
     pub confidence: f64,
+    /// How often normal life goes how far. By reference: read only for what lies beyond a band.
+    pub tails: &'a Tails,
 }
 
-impl Normal {
+impl Normal<'_> {
     /// The band of so many sigma to both sides, within the physical bounds.
     pub fn band(&self, sigmas: f64) -> Band {
         self.sides(Some(sigmas), Some(sigmas))
@@ -34,6 +38,13 @@ impl Normal {
     /// Signed distance of a value from the centre, in sigma.
     pub fn sigmas(&self, value: f64) -> f64 {
         (value - self.centre) / self.scale
+    }
+
+    /// Probability that the series' normal life lies at least as far from the centre, to the side of the value. Beyond
+    /// a physical bound counts as at the bound.
+    pub fn probability(&self, value: f64) -> f64 {
+        let sigmas = self.sigmas(value.max(self.minimum).min(self.maximum));
+        if sigmas < 0.0 { self.tails.below.probability(-sigmas) } else { self.tails.above.probability(sigmas) }
     }
 }
 

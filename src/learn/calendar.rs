@@ -10,8 +10,13 @@ pub(super) const HOUR_MS: i64 = 3_600_000;
 ///
 /// UTC and not local time: a database has no time zone of its own, and a week in UTC always has 168 hours.
 pub fn hour_of_week(at_ms: i64) -> usize {
+    hour_of_absolute(absolute_hour(at_ms))
+}
+
+/// Hour of the week of an hour since the Unix epoch.
+pub(super) fn hour_of_absolute(hour: i64) -> usize {
     // The Unix epoch was a Thursday, three days after a Monday.
-    (at_ms.div_euclid(HOUR_MS) + 3 * 24).rem_euclid(HOURS_OF_WEEK as i64) as usize
+    (hour + 3 * 24).rem_euclid(HOURS_OF_WEEK as i64) as usize
 }
 
 /// Hours since the Unix epoch.

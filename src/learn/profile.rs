@@ -1,6 +1,7 @@
 //! What was learnt.
 
 use super::calendar::HOURS_OF_WEEK;
+use super::tails::Tails;
 
 /// What is normal for one metric of one target.
 #[derive(Clone, Debug, PartialEq)]
@@ -9,6 +10,8 @@ pub struct Profile {
     pub centre: Box<[f32; HOURS_OF_WEEK]>,
     /// Robust standard deviation per hour of the week, in the metric's unit; always greater than 0.
     pub scale: Box<[f32; HOURS_OF_WEEK]>,
+    /// How often normal life goes how far from the centre, in sigma.
+    pub tails: Tails,
     /// Figures over the whole window.
     pub statistics: Statistics,
     /// Days of data: separate hours that were seen, divided by 24.

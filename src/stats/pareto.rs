@@ -1,7 +1,7 @@
 //! The generalised Pareto distribution: what the excesses over a high threshold look like, whatever the series.
 
-/// Least shape that is believed: a tail that ends, a little beyond what was seen.
-pub const LEAST_SHAPE: f64 = -0.3;
+/// Least shape that is believed: excesses that are spread evenly up to an end, as where values pile up at a bound.
+pub const LEAST_SHAPE: f64 = -1.0;
 /// Greatest shape that is believed: beyond it the variance is infinite, and no finite sample tells how far a tail goes.
 pub const GREATEST_SHAPE: f64 = 0.5;
 
@@ -25,7 +25,7 @@ impl Pareto {
     /// Fits by probability-weighted moments (Hosking and Wallis 1987, *Parameter and quantile estimation for the
     /// generalized Pareto distribution*), which beat maximum likelihood below some 500 excesses. The shape is drawn
     /// towards 0 by a prior worth 20 of them, as Zhang and Stephens (2009) and PSIS (Vehtari et al. 2024) draw theirs,
-    /// and kept within bounds; the scale then follows from the mean.
+    /// and kept within bounds; the scale then follows from the mean. A tail that ends does so beyond the greatest excess.
     ///
     /// `excesses`: ascending, not negative. `independent`: how many of them are independent, at most their number:
     /// those of one burst tell one thing. `None` when there are none, or all are 0, or they are not finite.
@@ -46,7 +46,10 @@ impl Pareto {
         let shape = if spread > 0.0 { 2.0 - mean / spread } else { LEAST_SHAPE };
         let evidence = independent.clamp(0.0, count);
         let shape = (shape * evidence / (evidence + PRIOR_EXCESSES)).clamp(LEAST_SHAPE, GREATEST_SHAPE);
-        Some(Self { scale: mean * (1.0 - shape), shape })
+        let scale = mean * (1.0 - shape);
+        // A tail must reach beyond what was seen.
+        let end = excesses.last().map_or(0.0, |greatest| f64::from(*greatest)) * (1.0 + 1.0 / count);
+        Some(Self { scale, shape: shape.max(-scale / end) })
     }
 
     /// Probability that an excess is greater than `x`; 1 for what is not positive, `NaN` for `NaN`.

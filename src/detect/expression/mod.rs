@@ -19,7 +19,6 @@ use super::{Band, Detect, Evidence, FieldError, MetricSet, Sight};
 use crate::api::AnomalyRuleSpec;
 use crate::learn::hour_of_week;
 use crate::measure::Cadence;
-use crate::stats;
 
 /// Longest time for which the last value of a metric over statements stands in for the rounds between, in intervals of
 /// that metric: as long as a rule waits before it says that there is no data.
@@ -126,7 +125,7 @@ impl Detect for Expression {
             return 1.0;
         }
         let normal = sight.normal_of(sight.metric);
-        normal.map_or(0.0, |normal| 1.0 - 2.0 * stats::normal_tail(normal.sigmas(sight.value).abs()))
+        normal.map_or(0.0, |normal| (1.0 - 2.0 * normal.probability(sight.value)).max(0.0))
     }
 
     fn band(&self, _: &ExpressionMemory, sight: &Sight<'_>) -> Band {
