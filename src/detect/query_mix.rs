@@ -163,7 +163,7 @@ impl Detect for QueryMix {
 
     /// Only in the rounds over statements: between them nothing is new.
     fn exceeds(&self, memory: &QueryMixMemory, sight: &Sight<'_>) -> Option<bool> {
-        let mix = memory.found.filter(|mix| mix.at == sight.at || self.is_fresh(memory, sight.at, mix))?;
+        let mix = memory.found.filter(|mix| mix.at == sight.at || is_fresh(memory, sight.at, mix))?;
         sight.value_of(self.rates[0])?;
         Some(mix.divergence > self.divergence && mix.chance? < self.chance)
     }
@@ -205,11 +205,6 @@ impl Detect for QueryMix {
 }
 
 impl QueryMix {
-    fn is_fresh(&self, memory: &QueryMixMemory, at: i64, mix: &Mix) -> bool {
-        let apart = memory.last.map_or(0, |(_, apart)| apart);
-        at.saturating_sub(mix.at) <= apart.saturating_mul(FRESH_INTERVALS)
-    }
-
     fn open_part<'a>(&self, memory: &'a mut QueryMixMemory, at: i64) -> &'a mut Part {
         let number = at.div_euclid(self.over_ms / PARTS);
         if memory.parts.back().is_none_or(|part| part.number < number) {
@@ -257,6 +252,11 @@ impl QueryMix {
         }
         memory.tail = Tail::learn(&memory.past);
     }
+}
+
+fn is_fresh(memory: &QueryMixMemory, at: i64, mix: &Mix) -> bool {
+    let apart = memory.last.map_or(0, |(_, apart)| apart);
+    at.saturating_sub(mix.at) <= apart.saturating_mul(FRESH_INTERVALS)
 }
 
 impl Tail {

@@ -122,7 +122,7 @@ pub(super) fn without_season(stretches: &mut [Stretch], sight: &Sight<'_>) {
     });
     let Some(days) = days.collect::<Option<Vec<f32>>>() else { return };
     let mut steps: Vec<f32> = days.windows(2).map(|pair| pair[0] - pair[1]).collect();
-    let growth = f64::from(stats::median(&mut steps).unwrap_or_default()) / DAY_MS as f64;
+    let growth = stats::median(&mut steps).unwrap_or_default() / DAY_MS as f64;
     let season = |at: i64| {
         let age = (last - at).rem_euclid(WEEK_MS);
         centre(at).map(|centre| centre + growth * age as f64)
