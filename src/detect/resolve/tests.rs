@@ -216,3 +216,32 @@ fn a_limits_verdict_has_no_sigmas_even_over_a_ready_profile() {
     };
     assert_eq!(verdict, Some(expected));
 }
+
+proptest::proptest! {
+    #[test]
+    fn any_text_in_any_field_is_survived_and_errors_name_the_field(
+        field in proptest::sample::select(vec![
+            ("sigma", "above"), ("limit", "above"), ("limit", "below"), ("trend", "above"), ("trend", "over"),
+            ("degradation", "by"), ("degradation", "over"), ("degradation", "limit"), ("queryMix", "divergence"),
+            ("queryMix", "over"), ("expression", ""),
+        ]),
+        number in proptest::sample::select(vec!["", "5", "-1", "1e9", "99999999999999999999", "0.1", "NaN", "inf"]),
+        text in "\\PC{0,12}",
+        unit in proptest::sample::select(vec!["", "%", "ms", "d", "h", "%/hour", "/", "ms/day", "GiB"]),
+    ) {
+        let written = format!("{number}{text}{unit}");
+        let mut detect = serde_json::json!({"metric": "latency"});
+        match field {
+            (detector, "") => detect[detector] = serde_json::json!(written),
+            (detector, field) => detect[detector][field] = serde_json::json!(written),
+        }
+        let spec = serde_json::json!({"baselineRef": {"name": "orders"}, "detect": detect});
+        if let Ok(spec) = serde_json::from_value::<AnomalyRuleSpec>(spec)
+            && let Err(error) = resolve(&spec, &MetricSet::new(&[]).iter().cloned().chain(metrics().iter().cloned()).collect())
+        {
+            let path = format!("detect.{}", field.0);
+            proptest::prop_assert!(error.field.starts_with(&path), "{error}");
+            proptest::prop_assert!(error.found.chars().count() <= 64 && !error.allowed.is_empty(), "{error}");
+        }
+    }
+}
