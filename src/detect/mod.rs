@@ -11,6 +11,7 @@ pub mod exception;
 mod incident;
 mod latest;
 mod metric_set;
+mod rate;
 mod recorded;
 mod replay;
 mod resolve;
@@ -19,8 +20,11 @@ mod shard;
 mod sight;
 pub mod stream;
 mod surroundings;
+#[cfg(test)]
+mod testing;
 mod units;
 mod verdict;
+mod window;
 
 pub use evidence::{Evidence, Found};
 pub use exception::Exception;
@@ -230,4 +234,8 @@ detectors! {
     pattern::Pattern,
     multivariate::Multivariate,
     peers::Peers,
+    trend::Trend,
+    degradation::Degradation,
+    expression::Expression,
+    query_mix::QueryMix,
 }
