@@ -4,7 +4,7 @@ use super::robust::{mean, scale};
 use super::uncertainty::{Tails, quantile_score};
 
 /// Errors beyond so many robust standard deviations count as that: one bad day is not every day's width.
-const WILD: f64 = 4.0;
+const WILD: f64 = 8.0;
 
 /// Share of the normal errors on one side of 95 %.
 const NEAR_TAIL: f64 = 0.05;
@@ -50,6 +50,7 @@ impl Errors {
             widest = widest.max((square / count).sqrt());
             scales.push(widest);
         }
+        // Without a single error there is nothing to say: as if there were none.
         let half = scales.get(tried / 2).copied().unwrap_or(0.0);
         // Between not at all and as a random walk does.
         let power = if half > 0.0 { (widest / half).log2().clamp(0.1, 0.6) } else { 0.5 };

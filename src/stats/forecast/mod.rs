@@ -17,6 +17,9 @@ mod transform;
 mod trend;
 mod uncertainty;
 
+#[cfg(test)]
+mod tests;
+
 pub use outlook::{Crossing, Outlook};
 
 /// What is expected, step by step, in the unit of the series.
@@ -39,7 +42,9 @@ pub fn forecast(values: &[f64], periods: &[usize], horizon: usize, level: f64) -
         let missing = vec![f64::NAN; horizon];
         return Forecast { mean: missing.clone(), lower: missing.clone(), upper: missing };
     };
-    let tail = 0.5 * (1.0 - level.clamp(0.0, 1.0 - 1e-9));
+    let tail = 0.5 * (1.0 - if level.is_nan() { 0.0 } else { level.clamp(0.0, 1.0 - 1e-9) });
     let ends = |share: f64| (0..horizon).map(|ahead| outlook.quantile(ahead, share)).collect();
-    Forecast { mean: outlook.medians(), lower: ends(tail), upper: ends(1.0 - tail) }
+    let mut mean = outlook.medians();
+    mean.truncate(horizon);
+    Forecast { mean, lower: ends(tail), upper: ends(1.0 - tail) }
 }

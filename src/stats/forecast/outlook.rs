@@ -3,12 +3,12 @@
 
 use super::errors::Errors;
 use super::level::Level;
-use super::prepare::prepare;
+use super::prepare::{Prepared, prepare};
 use super::regression::Regression;
+use super::robust::median;
 use super::season::{Periods, Season};
 use super::smoothing;
 use super::transform::Transform;
-use super::trend::{Trend, trend};
 use super::uncertainty::{Tails, any_beyond, normal_quantile};
 
 /// Origins within the series from which forecasts are tried.
@@ -27,8 +27,8 @@ pub struct Outlook {
     centre: Vec<f64>,
     width: Vec<f64>,
     tails: Tails,
-    current: f64,
     growth: f64,
+    least: f64,
 }
 
 /// Which way a limit is crossed.
@@ -44,6 +44,8 @@ impl Outlook {
     /// Of rows at equal steps, the oldest first; what is not finite is missing. `periods` are candidates, in rows.
     /// `None` when no row has a value.
     pub fn new(values: &[f64], periods: &[usize], horizon: usize) -> Option<Self> {
+        // One step at least, so that there are errors to speak of.
+        let horizon = horizon.max(1);
         let first = values.iter().position(|value| value.is_finite())?;
         let values = &values[first..];
         let longest =
@@ -51,110 +53,94 @@ impl Outlook {
         let values = &values[values.len().saturating_sub(longest.saturating_mul(10).max(1_500))..];
         let periods = Periods::of(periods, values.len());
         let prepared = prepare(values, periods);
-        let (rows, transform) = (prepared.values, prepared.transform);
-        if rows.len() < FEW {
-            return Some(Self::of_few(&rows, transform, horizon));
+        if prepared.values.len() < FEW {
+            return Some(Self::of_few(&prepared, horizon));
         }
-        let season = Season::learn(&rows, periods);
-        let flat: Vec<f64> = rows.iter().enumerate().map(|(at, row)| row - season.at(at)).collect();
-        let trend = trend(&flat, periods.short.unwrap_or(rows.len() / 20));
-        let last = rows.len() - 1;
-        let rows: Vec<f64> = rows.iter().enumerate().map(|(at, row)| row + trend.slope * (last - at) as f64).collect();
-        let (centre, errors) = combined(&rows, periods, horizon);
-        Some(Self::assembled(rows, transform, periods, trend, centre, &errors))
+        let (centre, errors) = combined(&prepared.values, &prepared.seen, periods, horizon);
+        Some(Self::assembled(&prepared, periods, centre, &errors))
     }
 
-    fn assembled(
-        rows: Vec<f64>,
-        transform: Transform,
-        periods: Periods,
-        trend: Trend,
-        centre: Vec<f64>,
-        errors: &Errors,
-    ) -> Self {
-        let horizon = centre.len();
-        let scales = errors.scales(horizon);
+    fn assembled(prepared: &Prepared, periods: Periods, centre: Vec<f64>, errors: &Errors) -> Self {
+        let Prepared { values, transform, trend, least, .. } = prepared;
+        let scales = errors.scales(centre.len());
         let place = errors.by_place(&scales, periods.short.unwrap_or(1));
         let at = |origin: usize, ahead: usize| scales[ahead] * place[(origin + ahead) % place.len()];
         let tails = errors.tails(at);
-        let independent = rows.len() as f64 / (2 * periods.cycle().max(24)) as f64;
-        let inflation = 1.0 + 0.1 / independent.max(0.5);
-        let level = rows.last().copied().unwrap_or_default();
-        let width = (0..horizon)
-            .map(|ahead| (at(rows.len(), ahead) * inflation).hypot(trend.error * (ahead + 1) as f64))
-            .collect();
-        // A trend goes on as a straight line in the series' own unit, whatever the scale of the errors.
-        let current = transform.back(level);
-        let growth = current - transform.back(level - trend.slope);
-        let centre = centre
-            .iter()
-            .enumerate()
-            .map(|(ahead, row)| {
-                if growth == 0.0 {
-                    *row
-                } else {
-                    row + transform.forth(current + growth * (ahead + 1) as f64) - transform.forth(current)
-                }
-            })
-            .collect();
-        Self { transform, centre, width, tails, current, growth }
+        let independent = values.len() as f64 / (2 * periods.cycle().max(24)) as f64;
+        let inflation = 1.0 + (0.2 + 0.7 * tails.shared) / independent.max(0.5);
+        let width = centre.iter().enumerate().map(|(ahead, row)| {
+            let level = transform.back(*row);
+            let of_trend = transform.forth(level + trend.error * (ahead + 1) as f64) - transform.forth(level);
+            (at(values.len(), ahead) * inflation).hypot(of_trend)
+        });
+        let width = width.collect();
+        Self { transform: *transform, centre, width, tails, growth: trend.slope, least: *least }
     }
 
     /// The last value, as wide as a random walk of the changes seen.
-    fn of_few(rows: &[f64], transform: Transform, horizon: usize) -> Self {
-        let last = rows.last().copied().unwrap_or_default();
-        let middle = super::robust::median(&mut rows.to_vec());
-        let changes: f64 = rows.windows(2).map(|pair| (pair[1] - pair[0]).powi(2)).sum();
-        let step = (changes / rows.len().saturating_sub(1).max(1) as f64).sqrt();
-        let inflation = 1.0 + 2.0 / rows.len() as f64;
+    fn of_few(prepared: &Prepared, horizon: usize) -> Self {
+        let Prepared { values, transform, trend, least, .. } = prepared;
+        let last = values.last().copied().unwrap_or_default();
+        let middle = median(&mut values.clone());
+        let changes: f64 = values.windows(2).map(|pair| (pair[1] - pair[0]).powi(2)).sum();
+        let step = (changes / values.len().saturating_sub(1).max(1) as f64).sqrt();
+        let inflation = 1.0 + 2.0 / values.len() as f64;
         let width = (0..horizon).map(|ahead| step * inflation * ((ahead + 1) as f64).sqrt()).collect();
-        let current = transform.back(last);
-        Self {
-            transform,
-            centre: vec![0.5 * (last + middle); horizon],
-            width,
-            tails: Tails::default(),
-            current,
-            growth: 0.0,
-        }
+        let centre = vec![0.5 * (last + middle); horizon];
+        Self { transform: *transform, centre, width, tails: Tails::default(), growth: trend.slope, least: *least }
     }
 
     /// The value that is exceeded with probability `1 - share` so many steps ahead, the first step being 0.
     pub fn quantile(&self, ahead: usize, share: f64) -> f64 {
         let (Some(centre), Some(width)) = (self.centre.get(ahead), self.width.get(ahead)) else { return f64::NAN };
         let reach = if *width > 0.0 { width * self.tails.error(normal_quantile(share)) } else { 0.0 };
-        self.transform.back(centre + reach)
+        self.on_the_trend(ahead, self.transform.back(centre + reach))
     }
 
     /// The median of every step.
     pub fn medians(&self) -> Vec<f64> {
-        self.centre.iter().map(|centre| self.transform.back(*centre)).collect()
+        let steps = self.centre.iter().enumerate();
+        steps.map(|(ahead, centre)| self.on_the_trend(ahead, self.transform.back(*centre))).collect()
+    }
+
+    fn on_the_trend(&self, ahead: usize, value: f64) -> f64 {
+        (value + self.growth * (ahead + 1) as f64).clamp(self.least, f64::MAX)
     }
 
     /// Probability that any of the steps lies beyond the limit: the distribution of the running maximum (or minimum),
     /// where a path's errors have as much in common as they had in the past.
     pub fn probability(&self, limit: f64, crossing: Crossing) -> f64 {
-        let limit = self.transform.forth(limit);
-        let scores: Vec<f64> = self
-            .centre
-            .iter()
-            .zip(&self.width)
-            .map(|(centre, width)| {
-                let apart = limit - centre;
-                let score = if *width > 0.0 { self.tails.normal(apart / width) } else { apart * f64::INFINITY };
-                match crossing {
-                    Crossing::Above => score,
-                    Crossing::Below => -score,
+        if limit.is_nan() {
+            return 0.0;
+        }
+        let steps = self.centre.iter().zip(&self.width).enumerate();
+        let scores: Vec<f64> = steps
+            .map(|(ahead, (centre, width))| {
+                // What is beyond all numbers is told apart before it meets the scale.
+                let apart = match self.transform.forth(limit - self.growth * (ahead + 1) as f64) - centre {
+                    apart if apart.is_nan() => limit,
+                    apart => apart,
+                };
+                // On the limit itself a constant is not beyond it.
+                let away = match crossing {
+                    Crossing::Above => apart,
+                    Crossing::Below => -apart,
+                };
+                let score = self.tails.normal(apart / width);
+                match (crossing, *width > 0.0) {
+                    (_, false) => {
+                        if away >= 0.0 {
+                            f64::INFINITY
+                        } else {
+                            f64::NEG_INFINITY
+                        }
+                    }
+                    (Crossing::Above, true) => score,
+                    (Crossing::Below, true) => -score,
                 }
             })
-            .map(|score| if score.is_nan() { 0.0 } else { score })
             .collect();
         any_beyond(&scores, self.tails.shared)
-    }
-
-    /// The present level, without what noise adds, in the series' unit.
-    pub fn current(&self) -> f64 {
-        self.current
     }
 
     /// Growth per row, in the series' unit; 0 for what may be chance.
@@ -164,8 +150,8 @@ impl Outlook {
 }
 
 /// The combined path after the last row, and the combined errors of the past.
-fn combined(rows: &[f64], periods: Periods, horizon: usize) -> (Vec<f64>, Errors) {
-    // With less than three of the long period, forecasts of the past can only be tried without it.
+fn combined(rows: &[f64], seen: &[f64], periods: Periods, horizon: usize) -> (Vec<f64>, Errors) {
+    // With less than three of a period, forecasts of the past can only be tried without it.
     let tried = if periods.long.is_some_and(|long| 3 * long > rows.len()) {
         Periods { long: None, ..periods }
     } else {
@@ -202,7 +188,7 @@ fn combined(rows: &[f64], periods: Periods, horizon: usize) -> (Vec<f64>, Errors
             paths: origins
                 .iter()
                 .zip(&paths)
-                .map(|(origin, path)| (*origin, apart(&path[method], &rows[*origin..])))
+                .map(|(origin, path)| (*origin, apart(&path[method], &seen[*origin..])))
                 .collect(),
         }
         .size()
@@ -212,7 +198,7 @@ fn combined(rows: &[f64], periods: Periods, horizon: usize) -> (Vec<f64>, Errors
         paths: origins
             .iter()
             .zip(&paths)
-            .map(|(origin, path)| (*origin, apart(&weighted(path, weights), &rows[*origin..])))
+            .map(|(origin, path)| (*origin, apart(&weighted(path, weights), &seen[*origin..])))
             .collect(),
     };
 
@@ -238,13 +224,13 @@ fn origins(count: usize, periods: Periods) -> Vec<usize> {
     (first..count).step_by(step).collect()
 }
 
-/// By the inverse of the squared mean absolute error: alike methods share, a bad one is left out.
+/// By the fourth power of the inverse mean absolute error: alike methods share, a bad one is left out.
 fn weights(sizes: [f64; METHODS]) -> [f64; METHODS] {
     let best = sizes.iter().copied().fold(f64::INFINITY, f64::min);
     if !best.is_finite() {
         return [1.0 / METHODS as f64; METHODS];
     }
-    let raw = sizes.map(|size| if size > best { (best / size).powi(2) } else { 1.0 });
+    let raw = sizes.map(|size| if size > best { (best / size).powi(4) } else { 1.0 });
     let sum: f64 = raw.iter().sum();
     raw.map(|weight| weight / sum)
 }

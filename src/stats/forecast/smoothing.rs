@@ -12,9 +12,9 @@ pub(super) struct Rates {
     memory: f64,
 }
 
-const LEVEL: [f64; 4] = [0.002, 0.01, 0.04, 0.15];
+const LEVEL: [f64; 5] = [0.002, 0.01, 0.04, 0.15, 0.5];
 const PROFILE: [f64; 3] = [0.03, 0.12, 0.3];
-const MEMORY: [f64; 4] = [0.0, 0.6, 0.85, 0.95];
+const MEMORY: [f64; 5] = [0.0, 0.6, 0.85, 0.95, 0.99];
 
 /// The state, run over a series.
 struct State {

@@ -17,22 +17,20 @@ pub(super) struct Transform {
     size: f64,
     /// 1 leaves it as it is, 0 takes logarithms.
     power: f64,
-    /// Nothing lies below it.
-    least: f64,
     /// Size of what is different from 0 by no more than rounding.
     floor: f64,
 }
 
 impl Transform {
     /// No power, only the size.
-    pub fn linear(size: f64, least: f64) -> Self {
-        Self { size, power: 1.0, least, floor: 1e-9 }
+    pub fn linear(size: f64) -> Self {
+        Self { size, power: 1.0, floor: 1e-9 }
     }
 
     /// Chosen by how the size of the residuals goes with the fitted value: as its `b`-th power, so that the power
     /// `1 - b` makes it constant (Bartlett, Biometrics 3, 1947). `fitted` and `residuals` in units of `size`.
     pub fn chosen(size: f64, least_value: f64, fitted: &[f64], residuals: &[f64]) -> Self {
-        let linear = Self::linear(size, if least_value < 0.0 { f64::NEG_INFINITY } else { 0.0 });
+        let linear = Self::linear(size);
         if least_value < 0.0 || fitted.len() < 48 {
             return linear;
         }
@@ -59,12 +57,16 @@ impl Transform {
         let power = (1.0 - product / square).clamp(0.0, 1.0);
         // The logarithm of 0 is none, and that of nearly 0 would be an outlier.
         let power = if least_value <= 1e-3 * size { power.max(0.25) } else { power };
-        Self { size, power: if power < 0.05 { 0.0 } else { power }, least: 0.0, floor: 1e-9 }
+        Self { size, power: if power < 0.05 { 0.0 } else { power }, floor: 1e-9 }
     }
 
     /// On the scale of the errors.
     pub fn forth(&self, value: f64) -> f64 {
-        let value = value / self.size;
+        self.forth_of(value / self.size)
+    }
+
+    /// The same of a value that was divided by the size.
+    pub fn forth_of(&self, value: f64) -> f64 {
         if self.power >= 1.0 {
             return value;
         }
@@ -84,7 +86,7 @@ impl Transform {
         if value.is_nan() {
             return value;
         }
-        (value * self.size).max(self.least).clamp(f64::MIN, f64::MAX)
+        (value * self.size).clamp(f64::MIN, f64::MAX)
     }
 }
 
@@ -115,20 +117,20 @@ mod tests {
     #[test]
     fn negative_values_are_left_as_they_are() {
         let (fitted, residuals) = series(1.0);
-        assert_eq!(Transform::chosen(1.0, -0.1, &fitted, &residuals), Transform::linear(1.0, f64::NEG_INFINITY));
+        assert_eq!(Transform::chosen(1.0, -0.1, &fitted, &residuals), Transform::linear(1.0));
     }
 
     proptest! {
         #[test]
         fn back_undoes_forth(value in 1e-3_f64..1e3, power in prop::sample::select(vec![0.0, 0.25, 0.5, 1.0]), size in 1e-3_f64..1e3) {
-            let transform = Transform { size, power, least: 0.0, floor: 1e-9 };
+            let transform = Transform { size, power, floor: 1e-9 };
             let again = transform.back(transform.forth(value));
             prop_assert!((again / value - 1.0).abs() < 1e-9);
         }
 
         #[test]
         fn no_number_comes_back_infinite(value in any::<f64>(), power in 0.0_f64..=1.0, size in prop::sample::select(vec![1e-300, 1.0, 1e300])) {
-            let transform = Transform { size, power, least: 0.0, floor: 1e-9 };
+            let transform = Transform { size, power, floor: 1e-9 };
             prop_assert!(value.is_nan() || transform.back(value).is_finite());
         }
     }
