@@ -32,7 +32,9 @@ pub(super) fn prepare(values: &[f64], periods: Periods) -> Prepared {
     fill(&mut filled, periods);
     let season = Season::learn(&filled, periods);
     let flat: Vec<f64> = filled.iter().enumerate().map(|(at, value)| value - season.at(at)).collect();
-    let found = trend(&flat, periods.short.unwrap_or(filled.len() / 20));
+    // Whole days where there are enough of them.
+    let block = periods.short.unwrap_or(usize::MAX).min(filled.len() / 10);
+    let found = trend(&flat, block);
     let last = filled.len() - 1;
     filled.iter_mut().enumerate().for_each(|(at, value)| *value += found.slope * (last - at) as f64);
     let trend = Trend { slope: found.slope * size, error: found.error * size };
