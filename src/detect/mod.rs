@@ -18,6 +18,7 @@ pub mod stream;
 mod surroundings;
 mod units;
 mod verdict;
+mod window;
 
 pub use evidence::{Evidence, Found};
 pub use incident::{ChangeKind, Event, Incident, Phase, Step, Timing};
@@ -222,4 +223,5 @@ pub struct Memory(Remembered);
 detectors! {
     sigma::Sigma,
     limit::Limit,
+    forecast::Forecast,
 }

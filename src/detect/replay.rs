@@ -38,6 +38,10 @@ impl Around for Snapshot<'_> {
         self.normals.get(metric)?.as_ref().map(|hours| hours[self.hour])
     }
 
+    fn normal_at(&self, metric: usize, at: i64) -> Option<Normal> {
+        self.normals.get(metric)?.as_ref().map(|hours| hours[hour_of_week(at)])
+    }
+
     fn each_peer(&self, _: &mut dyn FnMut(Peer)) {}
 }
 

@@ -47,6 +47,10 @@ impl Around for Surroundings<'_> {
         self.normal(metric)
     }
 
+    fn normal_at(&self, metric: usize, at: i64) -> Option<Normal> {
+        (metric < self.metrics).then(|| self.columns.normal(self.first + metric, hour_of_week(at)))?
+    }
+
     fn each_peer(&self, take: &mut dyn FnMut(Peer)) {
         let patience = self.interval_ms.saturating_mul(FRESH_INTERVALS);
         for member in self.latest.peers(self.target).filter(|member| self.metric < member.metrics) {

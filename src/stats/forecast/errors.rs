@@ -92,6 +92,7 @@ impl Errors {
     pub fn tails(&self, width: impl Fn(usize, usize) -> f64) -> Tails {
         let mut all = Vec::new();
         let mut common = Vec::new();
+        let (mut square, mut product) = (0.0, 0.0);
         for (origin, path) in &self.paths {
             let parts: Vec<f64> = path
                 .iter()
@@ -99,7 +100,10 @@ impl Errors {
                 .map(|(ahead, error)| error / width(*origin, ahead))
                 .filter(|part| part.is_finite())
                 .collect();
-            common.push(mean(&parts).powi(2));
+            let centre = mean(&parts);
+            common.push(centre.powi(2));
+            square += parts.iter().map(|part| (part - centre).powi(2)).sum::<f64>();
+            product += parts.windows(2).map(|pair| (pair[0] - centre) * (pair[1] - centre)).sum::<f64>();
             all.extend(parts);
         }
         if all.len() < 20 {
@@ -114,6 +118,9 @@ impl Errors {
         // Half of what the few independent errors say of one side is believed.
         let both = 0.5 * (below + above);
         let side = |one: f64| (0.5 * (one + both)).clamp(0.5, 2.0);
-        Tails { below: side(below), above: side(above), shared }
+        // The time constant of an autoregression of the first order: as many steps make one independent error.
+        let repeated = if square > 0.0 { (product / square).clamp(0.0, 0.98) } else { 0.0 };
+        let memory = ((1.0 + repeated) / (1.0 - repeated)).round() as usize;
+        Tails { below: side(below), above: side(above), shared, memory }
     }
 }

@@ -140,7 +140,7 @@ impl Outlook {
                 }
             })
             .collect();
-        any_beyond(&scores, self.tails.shared)
+        any_beyond(&scores, self.tails.shared, self.tails.memory)
     }
 
     /// Growth per row, in the series' unit; 0 for what may be chance.

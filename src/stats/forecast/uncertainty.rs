@@ -14,11 +14,13 @@ pub(super) struct Tails {
     pub above: f64,
     /// Share of the variance that all steps of one path have in common.
     pub shared: f64,
+    /// Steps after which what is left of the errors has been forgotten; at least 1.
+    pub memory: usize,
 }
 
 impl Default for Tails {
     fn default() -> Self {
-        Self { below: 1.0, above: 1.0, shared: 0.5 }
+        Self { below: 1.0, above: 1.0, shared: 0.5, memory: 1 }
     }
 }
 
@@ -61,15 +63,18 @@ fn lighter(score: f64) -> f64 {
 }
 
 /// Probability that at least one of the steps lies beyond its limit: `scores` are the limits' distances as standard
-/// normal variables that have the share `shared` of their variance in common, and are independent beside it. Integrated
-/// over the common part by the midpoints of equally likely slices.
-pub(super) fn any_beyond(scores: &[f64], shared: f64) -> f64 {
+/// normal variables that have the share `shared` of their variance in common. Beside it, stretches of `memory` steps go
+/// together and are independent of each other. Integrated over the common part by the midpoints of equally likely
+/// slices.
+pub(super) fn any_beyond(scores: &[f64], shared: f64, memory: usize) -> f64 {
     const SLICES: usize = 64;
+    let nearest = scores.chunks(memory.max(1)).map(|chunk| chunk.iter().copied().fold(f64::INFINITY, f64::min));
+    let scores: Vec<f64> = nearest.collect();
     let (common, own) = (shared.sqrt(), (1.0 - shared).sqrt());
     let slices = (0..SLICES).map(|slice| {
         let part = common * normal_quantile((slice as f64 + 0.5) / SLICES as f64);
         let mut none = 1.0;
-        for score in scores {
+        for score in &scores {
             none *= 1.0 - normal_tail((score - part) / own);
             if none < 1e-9 {
                 break;
@@ -97,17 +102,18 @@ mod tests {
     #[test]
     fn one_step_is_beyond_as_its_own_tail_says_and_many_are_more_likely() {
         for shared in [0.1, 0.5, 0.9] {
-            assert!((any_beyond(&[1.0], shared) - normal_tail(1.0)).abs() < 5e-3);
-            assert!(any_beyond(&[1.0; 24], shared) > any_beyond(&[1.0], shared) + 0.05);
+            assert!((any_beyond(&[1.0], shared, 1) - normal_tail(1.0)).abs() < 5e-3);
+            assert!((any_beyond(&[1.0; 24], shared, 24) - normal_tail(1.0)).abs() < 5e-3);
+            assert!(any_beyond(&[1.0; 24], shared, 1) > any_beyond(&[1.0], shared, 1) + 0.05);
         }
-        assert!(any_beyond(&[], 0.5) < 1e-12);
-        assert!(any_beyond(&[f64::NEG_INFINITY], 0.5) > 0.999);
+        assert!(any_beyond(&[], 0.5, 1) < 1e-12);
+        assert!(any_beyond(&[f64::NEG_INFINITY], 0.5, 1) > 0.999);
     }
 
     proptest! {
         #[test]
         fn lighter_undoes_heavier(normal in -8.0_f64..8.0, below in 0.5_f64..2.0, above in 0.5_f64..2.0) {
-            let tails = Tails { below, above, shared: 0.5 };
+            let tails = Tails { below, above, shared: 0.5, memory: 1 };
             prop_assert!((tails.normal(tails.error(normal)) - normal).abs() < 1e-6);
         }
     }
