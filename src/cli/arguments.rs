@@ -138,6 +138,7 @@ pub(super) enum Command {
     Approve(Decide),
     /// Say no to a planned change
     Refuse(Decide),
+    Forecast(Box<super::forecast::ForecastArguments>),
     /// Print the completion script of a shell
     Completion {
         /// The shell

@@ -15,6 +15,7 @@ mod explain_model;
 mod failure;
 mod figures;
 mod fixes;
+mod forecast;
 mod output;
 mod refuse;
 #[allow(dead_code, unused_imports, reason = "the commands over series come next")]
@@ -108,6 +109,10 @@ async fn dispatch(arguments: Arguments) -> Result<u8, Failure> {
         Command::Explain { name } => {
             let explanation = explain::read(&Cluster::connect(common).await?, &name, now).await?;
             print(&output.render(&explanation)?);
+            Ok(0)
+        }
+        Command::Forecast(arguments) => {
+            print(&forecast::run(&arguments, common, &output).await?);
             Ok(0)
         }
         Command::Approve(decision) => approve::run(&Cluster::connect(common).await?, &output, &decision).await,
