@@ -139,6 +139,7 @@ pub(super) enum Command {
     /// Say no to a planned change
     Refuse(Decide),
     Backtest(Box<super::backtest::BacktestArguments>),
+    Forecast(Box<super::forecast::ForecastArguments>),
     /// Print the completion script of a shell
     Completion {
         /// The shell

@@ -17,9 +17,9 @@ mod failure;
 mod figures;
 mod fixes;
 pub mod fuzzing;
+mod forecast;
 mod output;
 mod refuse;
-#[allow(dead_code, unused_imports, reason = "forecast uses the rest")]
 mod series;
 mod status;
 mod table;
@@ -113,6 +113,10 @@ async fn dispatch(arguments: Arguments) -> Result<u8, Failure> {
             Ok(0)
         }
         Command::Backtest(arguments) => backtest::run(&arguments, common, &output, &mut std::io::stdout().lock()).await,
+        Command::Forecast(arguments) => {
+            print(&forecast::run(&arguments, common, &output).await?);
+            Ok(0)
+        }
         Command::Approve(decision) => approve::run(&Cluster::connect(common).await?, &output, &decision).await,
         Command::Refuse(decision) => refuse::run(&Cluster::connect(common).await?, &output, &decision).await,
     }

@@ -238,4 +238,5 @@ detectors! {
     degradation::Degradation,
     expression::Expression,
     query_mix::QueryMix,
+    forecast::Forecast,
 }
