@@ -33,6 +33,7 @@ pub enum Fault {
 
 impl Fault {
     /// Every fault.
+    #[allow(dead_code, reason = "for the tests of the instruments")]
     pub const ALL: &'static [Fault] = &[
         Fault::Spike,
         Fault::Dip,
@@ -69,15 +70,17 @@ impl Fault {
 
 /// Changes the rows `at .. at + length`; they keep to what the series could show (bounds, grain).
 pub fn inject(series: &mut Series, fault: Fault, size: f64, at: usize, length: usize) {
-    let end = if fault == Fault::Drift { series.values.len() } else { (at + length).min(series.values.len()) };
+    let end = if fault == Fault::Drift { usize::MAX } else { at + length }.min(series.values.len());
     let day = series.rows(24.0);
     let late = series.rows(size.max(0.0));
+    let first_day = at / day;
+    let means: Vec<f64> = (first_day..=end / day).map(|of| mean(series.course.chunks(day).nth(of))).collect();
     let mut random = Random::new(at as u64);
     let held = series.values[..at].iter().rev().copied().find(|value| value.is_finite()).unwrap_or(0.0);
     for row in at..end {
         let (value, course, noise) = (series.values[row], series.course[row], series.noise[row]);
         let progress = ((row - at + 1) as f64 / length as f64).min(1.0);
-        let above_mean = course - day_mean(&series.course, row, day);
+        let above_mean = course - means[row / day - first_day];
         let changed = match fault {
             Fault::Spike | Fault::StepUp => value + size * noise,
             Fault::Dip | Fault::StepDown => value - size * noise,
@@ -94,9 +97,7 @@ pub fn inject(series: &mut Series, fault: Fault, size: f64, at: usize, length: u
     }
 }
 
-/// Mean of the course over the calendar day of a row.
-fn day_mean(course: &[f64], row: usize, day: usize) -> f64 {
-    let from = row / day * day;
-    let of_day = &course[from..(from + day).min(course.len())];
-    of_day.iter().sum::<f64>() / of_day.len() as f64
+/// Mean of a day's course; 0 of none.
+fn mean(course: Option<&[f64]>) -> f64 {
+    course.map_or(0.0, |course| course.iter().sum::<f64>() / course.len() as f64)
 }

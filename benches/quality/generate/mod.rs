@@ -52,6 +52,21 @@ impl Series {
         ((hours * 3_600_000.0 / self.step_ms as f64).round() as usize).max(1)
     }
 
+    /// The series without its first rows.
+    #[must_use]
+    pub fn from(&self, row: usize) -> Self {
+        Self {
+            kind: self.kind,
+            step_ms: self.step_ms,
+            start_ms: self.at(row),
+            values: self.values[row..].to_vec(),
+            course: self.course[row..].to_vec(),
+            noise: self.noise[row..].to_vec(),
+            bounds: self.bounds,
+            grain: self.grain,
+        }
+    }
+
     /// The value as the series could show it: within its bounds, a multiple of its grain.
     fn possible(&self, value: f64) -> f64 {
         let rounded = if self.grain > 0.0 { (value / self.grain).round() * self.grain } else { value };
