@@ -5,6 +5,7 @@
 #[allow(dead_code, reason = "a test needs a part of it")]
 mod generate;
 #[path = "../benches/quality/nab/score.rs"]
+#[allow(dead_code, reason = "a test needs a part of it")]
 mod score;
 
 use generate::{Fault, Kind, Random, STEPS, Series, clean, clean_rows, inject};

@@ -85,8 +85,7 @@ pub fn measure() -> String {
         })
         .collect();
     let mut text = summary(&cells, &totals);
-    for step in 0..STEPS.len() {
-        let (weeks, series) = AMOUNTS[step];
+    for (step, (weeks, series)) in AMOUNTS.into_iter().enumerate() {
         text.push_str(&format!("\n### Every {}: {series} series of {weeks} weeks of each kind\n\n", step_name(step)));
         let of_step = cells.iter().zip(&totals).filter(|((_, of), _)| *of == step);
         let rows: Vec<Vec<String>> = of_step.map(|((kind, _), total)| row(*kind, total)).collect();

@@ -30,7 +30,7 @@ fn main() -> Result<()> {
                 put(&mut document, "nab", || nab::measure(&folder, results.as_deref()))?;
             }
             None => {
-                println!("quality: the development series were not given (NAB=<folder>): their part is left as it is")
+                println!("quality: the development series were not given (NAB=<folder>): their part is left as it is");
             }
         }
     }

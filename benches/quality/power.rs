@@ -174,11 +174,11 @@ fn by_case(trials: &[Trial]) -> String {
     for (case_index, case) in CASES.iter().enumerate() {
         for (size_index, size) in case.sizes.iter().enumerate() {
             let mut row = vec![format!("{}, {size} {}", case.fault.name(), case.unit)];
-            for step in 0..STEPS.len() {
+            for (step, step_ms) in STEPS.into_iter().enumerate() {
                 let of_step = || trials.iter().filter(|trial| trial.step == step);
                 let delays: Vec<Option<usize>> =
                     of_step().filter_map(|trial| trial.delays[case_index]).map(|sizes| sizes[size_index]).collect();
-                row.push(cell(&delays, STEPS[step]));
+                row.push(cell(&delays, step_ms));
                 if size_index == MIDDLE {
                     let judged = of_step().filter(|trial| trial.delays[case_index].is_some()).count();
                     let chance = of_step().filter(|trial| trial.by_chance[case_index]).count();

@@ -153,25 +153,12 @@ fn limits(kind: Kind) -> ((f64, f64), f64) {
 }
 
 fn draw(kind: Kind, random: &mut Random, memory: &mut Memory, moment: &Moment, first: bool) -> Drawn {
-    let around = |random: &mut Random, course: f64, noise: f64| drawn(course + noise * random.normal(), course, noise);
     match kind {
         Kind::Gaussian => around(random, 50.0, 5.0),
         Kind::Ar50 => autoregressive(random, memory, 0.5, first),
         Kind::Ar90 => autoregressive(random, memory, 0.9, first),
         Kind::Ar99 => autoregressive(random, memory, 0.99, first),
-        Kind::DriftingLevel => {
-            // Ten units a day, held within 0 and 100 by reflection.
-            let start = if first { 20.0 + 60.0 * random.uniform() } else { memory.level };
-            let moved = start + 10.0 * (moment.step / DAY).sqrt() * random.normal();
-            memory.level = if moved < 0.0 {
-                -moved
-            } else if moved > 100.0 {
-                200.0 - moved
-            } else {
-                moved
-            };
-            around(random, memory.level, 1.0)
-        }
+        Kind::DriftingLevel => drifting_level(random, memory, moment, first),
         Kind::Student => drawn(100.0 + 10.0 * random.student(3.0), 100.0, 12.0),
         Kind::LogNormal => drawn(random.log_normal(2.0, 0.8), 7.4, 6.5),
         Kind::PoissonRare => poisson(random, 0.3),
@@ -183,40 +170,9 @@ fn draw(kind: Kind, random: &mut Random, memory: &mut Memory, moment: &Moment, f
             let rate = mean * random.gamma(4.0) / 4.0;
             drawn(random.poisson(rate), mean, (mean + mean * mean / 4.0).sqrt())
         }
-        Kind::Bursts => {
-            // Three a day, a quarter of an hour each on average, and never shorter than two samples.
-            if moment.since >= memory.to && random.happens(moment.chance(8.0)) {
-                memory.to = moment.since + (2.0 * moment.step).max(0.25 * HOUR * random.exponential());
-                memory.height = 20.0 + 10.0 * random.gamma(3.0);
-            }
-            let course = if moment.since < memory.to { memory.height } else { 2.0 };
-            let noise = 0.15 * course;
-            drawn(course * random.gamma(44.0) / 44.0, course, noise)
-        }
-        Kind::HourlyBatch => {
-            if moment.since + moment.step > memory.to {
-                let hour = (moment.since / HOUR).floor() * HOUR;
-                memory.from = hour + HOUR / 12.0 + 20_000.0 * random.uniform();
-                memory.to = memory.from + HOUR / 15.0 * (1.0 + 0.1 * random.normal());
-                if moment.since >= memory.to {
-                    memory.from += HOUR;
-                    memory.to += HOUR;
-                }
-                memory.height = 40.0 + 3.0 * random.normal();
-            }
-            let course = 20.0 + memory.height * moment.share(memory.from, memory.to);
-            around(random, course, 2.0)
-        }
-        Kind::NightlyBatch => {
-            if first || moment.since >= memory.to + 12.0 * HOUR {
-                let midnight = if first { 0.0 } else { (moment.since / DAY).ceil() * DAY };
-                memory.from = midnight + 2.0 * HOUR + 120_000.0 * random.uniform();
-                memory.to = memory.from + 0.75 * HOUR * (1.0 + 0.1 * random.normal());
-                memory.height = 60.0 + 4.0 * random.normal();
-            }
-            let course = 30.0 + 10.0 * moment.sine() + memory.height * moment.share(memory.from, memory.to);
-            around(random, course, 3.0)
-        }
+        Kind::Bursts => bursts(random, memory, moment),
+        Kind::HourlyBatch => hourly_batch(random, memory, moment),
+        Kind::NightlyBatch => nightly_batch(random, memory, moment, first),
         Kind::Daily => around(random, 100.0 + 30.0 * moment.sine(), 3.0),
         Kind::DailyWithGaps => {
             // One gap a day, of 20 minutes on average.
@@ -274,6 +230,11 @@ fn draw(kind: Kind, random: &mut Random, memory: &mut Memory, moment: &Moment, f
     }
 }
 
+/// Gaussian noise around a course.
+fn around(random: &mut Random, course: f64, noise: f64) -> Drawn {
+    drawn(course + noise * random.normal(), course, noise)
+}
+
 fn autoregressive(random: &mut Random, memory: &mut Memory, correlation: f64, first: bool) -> Drawn {
     let fresh = random.normal();
     let kept = (1.0 - correlation * correlation).sqrt();
@@ -301,4 +262,59 @@ fn sawtooth(random: &mut Random, memory: &mut Memory, moment: &Moment, first: bo
     }
     memory.level += memory.other * moment.step / HOUR * (0.5 + random.uniform());
     drawn(memory.level + 0.2 * random.normal(), memory.level, 0.2)
+}
+
+/// Little, and now and then a lot of it.
+fn bursts(random: &mut Random, memory: &mut Memory, moment: &Moment) -> Drawn {
+    // Three a day, a quarter of an hour each on average, and never shorter than two samples.
+    if moment.since >= memory.to && random.happens(moment.chance(8.0)) {
+        memory.to = moment.since + (2.0 * moment.step).max(0.25 * HOUR * random.exponential());
+        memory.height = 20.0 + 10.0 * random.gamma(3.0);
+    }
+    let course = if moment.since < memory.to { memory.height } else { 2.0 };
+    let noise = 0.15 * course;
+    drawn(course * random.gamma(44.0) / 44.0, course, noise)
+}
+
+/// Four minutes of work in each hour.
+fn hourly_batch(random: &mut Random, memory: &mut Memory, moment: &Moment) -> Drawn {
+    if moment.since + moment.step > memory.to {
+        let hour = (moment.since / HOUR).floor() * HOUR;
+        memory.from = hour + HOUR / 12.0 + 20_000.0 * random.uniform();
+        memory.to = memory.from + HOUR / 15.0 * (1.0 + 0.1 * random.normal());
+        if moment.since >= memory.to {
+            memory.from += HOUR;
+            memory.to += HOUR;
+        }
+        memory.height = 40.0 + 3.0 * random.normal();
+    }
+    let course = 20.0 + memory.height * moment.share(memory.from, memory.to);
+    around(random, course, 2.0)
+}
+
+/// Three quarters of an hour of work in each night.
+fn nightly_batch(random: &mut Random, memory: &mut Memory, moment: &Moment, first: bool) -> Drawn {
+    if first || moment.since >= memory.to + 12.0 * HOUR {
+        let midnight = if first { 0.0 } else { (moment.since / DAY).ceil() * DAY };
+        memory.from = midnight + 2.0 * HOUR + 120_000.0 * random.uniform();
+        memory.to = memory.from + 0.75 * HOUR * (1.0 + 0.1 * random.normal());
+        memory.height = 60.0 + 4.0 * random.normal();
+    }
+    let course = 30.0 + 10.0 * moment.sine() + memory.height * moment.share(memory.from, memory.to);
+    around(random, course, 3.0)
+}
+
+/// A random walk under noise.
+fn drifting_level(random: &mut Random, memory: &mut Memory, moment: &Moment, first: bool) -> Drawn {
+    // Ten units a day, held within 0 and 100 by reflection.
+    let start = if first { 20.0 + 60.0 * random.uniform() } else { memory.level };
+    let moved = start + 10.0 * (moment.step / DAY).sqrt() * random.normal();
+    memory.level = if moved < 0.0 {
+        -moved
+    } else if moved > 100.0 {
+        200.0 - moved
+    } else {
+        moved
+    };
+    around(random, memory.level, 1.0)
 }

@@ -81,6 +81,7 @@ impl Random {
     }
 
     /// Poisson: by multiplication for a small mean, by transformed rejection for a large one (Hörmann 1993, PTRS).
+    #[expect(clippy::many_single_char_names, reason = "the names of the paper")]
     pub fn poisson(&mut self, mean: f64) -> f64 {
         if mean <= 0.0 {
             return 0.0;

@@ -142,7 +142,7 @@ pub fn best_threshold<'a>(files: impl Iterator<Item = &'a Judged>, profile: Prof
     }
     rows.sort_by(|one, other| other.0.total_cmp(&one.0));
     let (mut gained, mut most, mut threshold) = (0.0, 0.0, f64::INFINITY);
-    for same in rows.chunk_by(|one, next| one.0 == next.0) {
+    for same in rows.chunk_by(|one, next| one.0.total_cmp(&next.0).is_eq()) {
         for (_, file, row) in same {
             match row.window {
                 Some(window) => {
