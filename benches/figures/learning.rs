@@ -1,5 +1,7 @@
 //! What is normal for 50 metrics, learnt from 14 days of history at 10 s; and what that history takes on the disk.
 
+use std::time::Duration;
+
 use anyhow::{Context as _, Result};
 use dbmedic::history::{FILE, Store};
 use dbmedic::learn::{Options, Sample, learn};
@@ -46,7 +48,7 @@ pub async fn measure() -> Result<Vec<Figure>> {
     let this = std::process::id();
     let (from, to) = (START_MS, START_MS + 14 * DAY_MS);
     let (begun, mut samples) = (processor_time(this)?, 0);
-    let mut read = begun - begun;
+    let mut read = Duration::ZERO;
     for label in &labels {
         let reading = processor_time(this)?;
         let series = store.read(&key, label, from, to).await?;

@@ -6,6 +6,7 @@
 //! It needs the release programs in `target/release` (or `DBMEDIC_PROGRAMS`) and what the tests on real parts need.
 
 mod capacity;
+mod commands;
 mod database;
 mod idle;
 mod latency;
@@ -40,6 +41,11 @@ impl Programs {
     /// The operator's program.
     pub fn dbmedic(&self) -> PathBuf {
         self.0.join("dbmedic")
+    }
+
+    /// The program that people use.
+    pub fn plugin(&self) -> PathBuf {
+        self.0.join("kubectl-dbmedic")
     }
 
     fn sizes(&self) -> Result<Vec<Figure>> {
@@ -79,6 +85,7 @@ async fn measure(figures: &mut Vec<Figure>) -> Result<()> {
     let programs = Programs::find();
     figures.extend(programs.sizes()?);
     figures.push(storage::measure(&programs).await?);
+    figures.extend(commands::measure(&programs)?);
 
     table::progress("starting a cluster and a shop");
     let cluster = Cluster::shared().await?;
