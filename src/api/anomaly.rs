@@ -104,13 +104,17 @@ pub struct AnomalyStatus {
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     #[schemars(length(max = 16))]
     pub conditions: Vec<Condition>,
-    /// Open, Clearing or Resolved.
+    /// Open, Predicted (it is expected, not there yet), Clearing or Resolved.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<AnomalyState>,
     /// Distance from normal for people, such as `+41.2 sigma`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub deviation: Option<String>,
+    /// What the detector shows for its verdict when the incident opened: why this is no chance.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub evidence: Vec<Evidence>,
     /// When it was over (RFC 3339).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 40))]
@@ -133,6 +137,7 @@ pub struct AnomalyStatus {
 pub enum AnomalyState {
     #[default]
     Open,
+    Predicted,
     Clearing,
     Resolved,
 }

@@ -5,7 +5,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Decimal, DurationText, LocalReference};
+use super::{Detect, DurationText, LocalReference};
 
 /// What counts as anomalous for a Baseline's databases, for how long, how severe it is and what to do about it.
 #[derive(Clone, CustomResource, Debug, Deserialize, KubeSchema, PartialEq, Serialize)]
@@ -53,7 +53,9 @@ pub struct AnomalyRuleSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 100))]
     pub confidence: Option<u8>,
-    /// Widens (low, x1.5) or narrows (high, x0.75) the band of the sigma detector.
+    /// How readily the detector speaks. Of sigma, peers, queryMix and an expression's baseline_std_dev, low widens the
+    /// band by 1.5 and high narrows it to 0.75. Of trend and degradation it is the least significance: low 99.9 %,
+    /// medium 99 %, high 95 %. Of pattern and multivariate it is how rare a score must be. A limit is what it is.
     #[serde(default)]
     pub sensitivity: Sensitivity,
     /// What to do about it. Nothing when left out.
@@ -63,51 +65,6 @@ pub struct AnomalyRuleSpec {
 
 fn default_for() -> DurationText {
     "5m".into()
-}
-
-/// A metric and exactly one detector.
-#[derive(Clone, Debug, Default, Deserialize, KubeSchema, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-#[x_kube(validation = ("[has(self.sigma), has(self.limit)].filter(x, x).size() == 1", "detect: exactly one of sigma, limit must be given"))]
-pub struct Detect {
-    /// A built-in metric, or one of the Baseline's own, whose names begin with `custom_`.
-    #[schemars(length(max = 63))]
-    #[x_kube(validation = Rule::new(crate::api::crds::known_metric_rule()).message(crate::api::crds::known_metric_message().as_str()))]
-    pub metric: String,
-    /// Distance from the learnt centre of this hour of the week, in sigma.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sigma: Option<SigmaDetector>,
-    /// A fixed limit.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub limit: Option<LimitDetector>,
-}
-
-/// Distance from the learnt centre, in robust standard deviations. One-sided when only one is given.
-#[derive(Clone, Debug, Default, Deserialize, KubeSchema, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-#[x_kube(validation = ("has(self.above) || has(self.below)", "detect.sigma: at least one of above, below must be given"))]
-#[x_kube(validation = ("[has(self.above) ? [self.above] : [], has(self.below) ? [self.below] : []].all(side, side.all(x, type(x) == int ? int(x) > 0 : string(x).matches('^[0-9]{1,6}([.][0-9]{1,6})?$') && double(string(x)) > 0.0))", "detect.sigma: above and below must be numbers greater than 0, such as 3 or \"2.5\""))]
-pub struct SigmaDetector {
-    /// Breach when the value is more than this many sigma above.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub above: Option<Decimal>,
-    /// Breach when the value is more than this many sigma below.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub below: Option<Decimal>,
-}
-
-/// A fixed limit, in the metric's unit (`500ms`, `10GiB`, `85`) or in percent of the metric's maximum (`90%`).
-#[derive(Clone, Debug, Default, Deserialize, KubeSchema, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-#[x_kube(validation = ("has(self.above) || has(self.below)", "detect.limit: at least one of above, below must be given"))]
-#[x_kube(validation = ("[has(self.above) ? [self.above] : [], has(self.below) ? [self.below] : []].all(side, side.all(x, type(x) == int || string(x).matches('^[-+]?[0-9]{1,15}([.][0-9]{1,9})? ?[A-Za-z%/]{0,8}$')))", "detect.limit: above and below must be numbers with an optional unit, such as 500ms, 85% or 10GiB"))]
-pub struct LimitDetector {
-    /// Breach when the value is above.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub above: Option<Decimal>,
-    /// Breach when the value is below.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub below: Option<Decimal>,
 }
 
 /// How severe an anomaly is.

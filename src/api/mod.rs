@@ -11,6 +11,7 @@ mod anomaly_rule;
 mod baseline;
 pub mod conditions;
 pub mod crds;
+mod detectors;
 mod plan;
 mod remediation;
 mod remediation_approval;
@@ -22,12 +23,15 @@ pub use anomaly::{
     RootCause, RootCauseKind, StatementEvidence, Walk,
 };
 pub use anomaly_rule::{
-    AnomalyRule, AnomalyRuleSpec, AnomalyRuleStatus, Detect, IncidentState, LimitDetector, Remediate, Sensitivity,
-    Severity, SigmaDetector, TargetState,
+    AnomalyRule, AnomalyRuleSpec, AnomalyRuleStatus, IncidentState, Remediate, Sensitivity, Severity, TargetState,
 };
 pub use baseline::{
     Baseline, BaselineSpec, BaselineStatus, Collection, Connection, CustomMetric, DatabaseStatus, Engine, MetricStatus,
     Pods, Refresh, Seasonality, Statistics, Tls, Unavailable,
+};
+pub use detectors::{
+    DegradationDetector, Detect, Direction, ForecastDetector, LimitDetector, MultivariateDetector, PatternDetector,
+    PeersDetector, QueryMixDetector, Side, SigmaDetector, TrendDetector,
 };
 pub use plan::{AddIndex, Change, Plan, PlanTarget, Risk, RiskLevel, Verification};
 pub use remediation::{

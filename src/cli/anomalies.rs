@@ -101,6 +101,7 @@ pub(super) fn word(severity: Severity) -> &'static str {
 pub(super) fn state_cell(state: AnomalyState, severity: Severity) -> Cell {
     match state {
         AnomalyState::Open => Cell::toned("✗ Open", tone(severity)),
+        AnomalyState::Predicted => Cell::toned("↗ Predicted", Tone::Watch),
         AnomalyState::Clearing => Cell::toned("~ Clearing", Tone::Watch),
         AnomalyState::Resolved => Cell::toned("✓ Resolved", Tone::Good),
     }

@@ -11,7 +11,7 @@ use super::figures::{age, bytes, number, percent, time, value};
 use super::fixes::{action_word, risk_word, state_cell as fix_state};
 use super::output::Report;
 use super::table::Table;
-use crate::api::{Anomaly, IndexCandidate, Measured, Remediation, RootCause, StatementEvidence};
+use crate::api::{Anomaly, Evidence, IndexCandidate, Measured, Remediation, RootCause, StatementEvidence};
 
 /// Reads the object of that name and what belongs to it: an Anomaly with its changes, or a change with its Anomaly.
 pub(super) async fn read(cluster: &Cluster, name: &str, now: Timestamp) -> Result<Explanation, Failure> {
@@ -118,6 +118,7 @@ impl Page {
             "Seen by",
             &format!("rule {} ({}), Baseline {}", incident.rule, incident.detector, incident.baseline),
         );
+        self.evidence(0, &incident.evidence);
         self.text.push('\n');
         match &incident.cause {
             Some(cause) => self.cause(cause),
@@ -137,9 +138,13 @@ impl Page {
             let facts: Vec<String> = cause.facts.iter().map(|fact| format!("{}={}", fact.name, fact.value)).collect();
             self.line(2, "Facts", &facts.join(", "));
         }
-        for (index, evidence) in cause.evidence.iter().enumerate() {
+        self.evidence(2, &cause.evidence);
+    }
+
+    fn evidence(&mut self, indent: usize, list: &[Evidence]) {
+        for (index, evidence) in list.iter().enumerate() {
             let label = if index == 0 { "Evidence" } else { "" };
-            self.line(2, label, &format!("{}: {}", evidence.name, evidence.value));
+            self.line(indent, label, &format!("{}: {}", evidence.name, evidence.value));
         }
     }
 

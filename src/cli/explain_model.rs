@@ -41,6 +41,7 @@ pub(super) struct Incident {
     pub resolved_at: Option<String>,
     pub observed: Observed,
     pub deviation: Option<String>,
+    pub evidence: Vec<Evidence>,
     pub cause: Option<RootCause>,
     pub walk: Option<String>,
 }
@@ -101,15 +102,17 @@ fn incident(object: &Anomaly) -> Incident {
         resolved_at: status.resolved_at.as_deref().map(clean),
         observed: Observed { at: clean(&spec.observed.at), ..spec.observed.clone() },
         deviation: status.deviation.as_deref().map(clean),
+        evidence: evidence(&status.evidence),
         cause: status.root_cause.as_ref().map(cause),
         walk: status.walk.map(|walk| clean(&walk.message)).filter(|message| !message.is_empty()),
     }
 }
 
+fn evidence(list: &[Evidence]) -> Vec<Evidence> {
+    list.iter().map(|item| Evidence { name: clean(&item.name), value: clean(&item.value) }).collect()
+}
+
 fn cause(found: &RootCause) -> RootCause {
-    let evidence = |list: &[Evidence]| {
-        list.iter().map(|item| Evidence { name: clean(&item.name), value: clean(&item.value) }).collect()
-    };
     let statement = |found: &StatementEvidence| {
         let mut statement =
             StatementEvidence { query_id: clean(&found.query_id), text: clean(&found.text), ..found.clone() };

@@ -8,7 +8,7 @@ use sqlx::{Connection, PgConnection};
 use crate::api::CustomMetric;
 use crate::database::postgresql::custom::{self, CustomError};
 use crate::database::postgresql::error::printable;
-use crate::database::postgresql::keyword::touches_rows;
+use crate::database::postgresql::keyword;
 use crate::database::postgresql::quote::shown;
 use crate::database::postgresql::statement_reader::{self, StatementsError, monitor_hint};
 use crate::database::postgresql::statements::{Snapshot, StatementHistory};
@@ -42,7 +42,15 @@ impl Group {
             Self::ReplicationLag => &["replication_lag"],
             Self::Storage => &["disk_usage", "dead_tuples", "transaction_id_age"],
             Self::Size => &["disk_usage"],
-            Self::Statements => &["response_time", "response_time_p95"],
+            Self::Statements => &[
+                "response_time",
+                "response_time_p95",
+                "select_rate",
+                "insert_rate",
+                "update_rate",
+                "delete_rate",
+                "other_rate",
+            ],
         }
     }
 }
@@ -259,7 +267,7 @@ async fn statements(
     let unknown = history.unknown(&snapshot);
     if !unknown.is_empty() {
         for (query_id, text) in statement_reader::texts(connection, &extension, &unknown).await? {
-            history.classify(query_id, touches_rows(&text));
+            history.classify(query_id, keyword::kind(&text));
         }
     }
     Ok(snapshot)

@@ -3,6 +3,7 @@
 //! without spare room for a quarter of what it holds.
 
 use super::Normal;
+use super::replay::Normals;
 use crate::learn::{HOURS_OF_WEEK, Profile};
 
 /// Series of a block: 1 KiB of each hour lies side by side.
@@ -61,6 +62,19 @@ impl Columns {
 
     pub(super) fn is_ready(&self, series: usize) -> bool {
         self.ready[series]
+    }
+
+    /// What is normal for adjacent series in each hour of the week; `None` where the profile is not ready.
+    pub(super) fn snapshot(&self, first: usize, series: usize) -> Normals {
+        let hours = |series| {
+            let unknown = Normal { centre: 0.0, scale: 0.0, minimum: 0.0, maximum: 0.0, confidence: 0.0 };
+            let mut hours = Box::new([unknown; HOURS_OF_WEEK]);
+            for (hour, normal) in hours.iter_mut().enumerate() {
+                *normal = self.normal(series, hour)?;
+            }
+            Some(hours)
+        };
+        (first..first + series).map(hours).collect()
     }
 
     /// What is normal for a series in that hour of the week; `None` unless its profile is ready.

@@ -15,6 +15,8 @@ pub struct Limit {
 }
 
 impl Detect for Limit {
+    type Memory = ();
+
     const NAME: &'static str = "limit";
     const NEEDS_PROFILE: bool = false;
 
@@ -52,17 +54,17 @@ impl Detect for Limit {
         Some(resolved())
     }
 
-    fn exceeds(&self, sight: &Sight) -> Option<bool> {
+    fn exceeds(&self, (): &(), sight: &Sight<'_>) -> Option<bool> {
         let above = self.above.is_some_and(|above| sight.value > above);
         Some(above || self.below.is_some_and(|below| sight.value < below))
     }
 
     /// Always 1: beyond a limit is a fact, not an estimate.
-    fn confidence(&self, _: &Sight) -> f64 {
+    fn confidence(&self, (): &(), _: &Sight<'_>) -> f64 {
         1.0
     }
 
-    fn band(&self, _: &Sight) -> Band {
+    fn band(&self, (): &(), _: &Sight<'_>) -> Band {
         Band { centre: None, lower: self.below, upper: self.above }
     }
 }
@@ -94,15 +96,15 @@ mod tests {
     fn only_values_beyond_the_limit_exceed_it() {
         let limit = Limit { below: Some(10.0), above: Some(85.0) };
         for (value, exceeds) in [(9.9, true), (10.0, false), (85.0, false), (85.1, true)] {
-            assert_eq!(limit.exceeds(&Sight { value, normal: None }), Some(exceeds), "{value}");
+            assert_eq!(limit.exceeds(&(), &Sight::new(0, 0, value)), Some(exceeds), "{value}");
         }
     }
 
     #[test]
     fn a_limit_is_certain_and_has_no_centre() {
         let limit = Limit { below: None, above: Some(85.0) };
-        let sight = Sight { value: 90.0, normal: None };
-        assert!((limit.confidence(&sight) - 1.0).abs() < f64::EPSILON);
-        assert_eq!(limit.band(&sight), Band { centre: None, lower: None, upper: Some(85.0) });
+        let sight = Sight::new(0, 0, 90.0);
+        assert!((limit.confidence(&(), &sight) - 1.0).abs() < f64::EPSILON);
+        assert_eq!(limit.band(&(), &sight), Band { centre: None, lower: None, upper: Some(85.0) });
     }
 }

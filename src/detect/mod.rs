@@ -6,43 +6,93 @@
 //! A detector is one file here and one line in `detectors!` below.
 
 mod columns;
+mod evidence;
 mod incident;
+mod latest;
 mod metric_set;
+mod replay;
 mod resolve;
 mod shard;
+mod sight;
 pub mod stream;
+mod surroundings;
 mod units;
 mod verdict;
 
+pub use evidence::{Evidence, Found};
 pub use incident::{ChangeKind, Event, Incident, Phase, Step, Timing};
 pub use metric_set::{MetricDescriptor, MetricSet};
+pub use replay::{Replay, Warmed};
 pub use resolve::{FieldError, Rule, resolve};
 pub use shard::{Change, Dropped, Shard, TargetRule};
-pub use verdict::{Band, Normal, Sight, Verdict};
+pub use sight::{Alone, Around, Peer, Sight};
+pub use verdict::{Band, Normal, Verdict};
+
+use std::fmt::Debug;
 
 use crate::api::AnomalyRuleSpec;
 
 /// A way to tell a breach from what is normal: one file, one type.
+///
+/// A rule of it is for many databases. What it remembers of one is its `Memory`, which the shard keeps per rule and
+/// target; the detector itself never changes. Each sample goes `take` (remember it), then `exceeds`, then, only beyond the
+/// bounds, `confidence`. All are functions of memory and sight: no clock, no chance, nothing of later samples.
 trait Detect: Sized {
+    /// What is remembered between the samples of one target; `()` for a detector that judges each sample by itself. It
+    /// is boxed: a large one costs only the rules that have it. Keep it bounded.
+    type Memory: Default + Clone + Debug + Send + Sync + 'static;
+
     /// Name of its field in `spec.detect`.
     const NAME: &'static str;
-    /// Whether it has no verdict before the metric's profile is ready.
+    /// Whether it has no verdict before the metric's profile is ready; only then [`Sight::normal`] is filled.
     const NEEDS_PROFILE: bool;
+    /// Whether a breach is about what is to come: its incident opens as `Predicted`, and nothing is fixed for it.
+    const PREDICTS: bool = false;
+    /// Whether it judges all metrics of a database together: it is then stepped by every round with any value at all,
+    /// and its replay has all metrics. Otherwise a round without a value of its metric passes it by.
+    const JUDGES_ALL: bool = false;
 
     /// Resolves its part of a spec for the metric of that index, which a detector may replace (share of a maximum).
     /// `None` when the spec has no such part.
     fn resolve(spec: &AnomalyRuleSpec, metric: usize, metrics: &MetricSet)
     -> Option<Result<(usize, Self), FieldError>>;
 
-    /// Whether the value lies beyond the detector's bounds. `None`: no verdict. This is the path of every sample: cheap.
-    fn exceeds(&self, sight: &Sight) -> Option<bool>;
+    /// How much recent history its memory wants, in ms: it is replayed through `take` when the rule is attached or
+    /// edited, when the process starts and when a server changes its role. Until that is done there is no verdict.
+    /// `None`: the memory begins empty with the next sample.
+    fn history(&self) -> Option<i64> {
+        None
+    }
 
-    /// How sure it is, 0 to 1.
-    fn confidence(&self, sight: &Sight) -> f64;
+    /// Remembers a sample. Called once for each, in order of time, whether from history or live, before it is judged.
+    /// Gaps show in `sight.at`: absent values are not handed over. In a replay there are no peers, and what is normal
+    /// is what is known at the time of the replay.
+    fn take(&self, _memory: &mut Self::Memory, _sight: &Sight<'_>) {}
 
-    /// The band that the value is judged by.
-    fn band(&self, sight: &Sight) -> Band;
+    /// Whether the value lies beyond the detector's bounds. `None`: no verdict, also while the memory is not enough:
+    /// what is not known is never clear. This is the path of every sample: cheap.
+    fn exceeds(&self, memory: &Self::Memory, sight: &Sight<'_>) -> Option<bool>;
+
+    /// How sure it is, 0 to 1: 0.999 means that one sample in a thousand of this series' normal life would look so.
+    fn confidence(&self, memory: &Self::Memory, sight: &Sight<'_>) -> f64;
+
+    /// The band that the value is judged by, in the unit of `carrier`'s metric.
+    fn band(&self, memory: &Self::Memory, sight: &Sight<'_>) -> Band;
+
+    /// Index of the metric that the verdict speaks of: its value is shown, its band is [`Detect::band`].
+    fn carrier(&self, _memory: &Self::Memory, sight: &Sight<'_>) -> usize {
+        sight.metric
+    }
+
+    /// Why, for a person: slope, persistence, time to a limit, carrying metrics. Asked for only when an incident
+    /// changes. At most [`MOST_EVIDENCE`] are kept.
+    fn evidence(&self, _memory: &Self::Memory, _sight: &Sight<'_>, _metrics: &MetricSet) -> Vec<Evidence> {
+        Vec::new()
+    }
 }
+
+/// Most pieces of evidence for one change.
+pub const MOST_EVIDENCE: usize = 16;
 
 macro_rules! detectors {
     ($($module:ident::$detector:ident),+ $(,)?) => {
@@ -59,6 +109,12 @@ macro_rules! detectors {
 
         $(pub use $module::$detector;)+
 
+        /// What a detector remembers; without an allocation where that is nothing.
+        #[derive(Clone, Debug)]
+        enum Remembered {
+            $($detector(Box<<$detector as Detect>::Memory>)),+
+        }
+
         impl Detector {
             /// Names of all detectors.
             pub const NAMES: &'static [&'static str] = &[$(<$detector as Detect>::NAME),+];
@@ -73,6 +129,26 @@ macro_rules! detectors {
                 match self { $(Self::$detector(_) => <$detector as Detect>::NEEDS_PROFILE),+ }
             }
 
+            /// Whether a breach is about what is to come.
+            pub fn predicts(&self) -> bool {
+                match self { $(Self::$detector(_) => <$detector as Detect>::PREDICTS),+ }
+            }
+
+            /// Whether the detector of that name speaks of what is to come; false for a name that is not known.
+            pub fn predicts_by_name(name: &str) -> bool {
+                $(name == <$detector as Detect>::NAME && <$detector as Detect>::PREDICTS)||+
+            }
+
+            /// Whether it judges all metrics of a database together.
+            pub fn judges_all(&self) -> bool {
+                match self { $(Self::$detector(_) => <$detector as Detect>::JUDGES_ALL),+ }
+            }
+
+            /// How much recent history its memory wants to have replayed, in ms; `None` for none.
+            pub fn history(&self) -> Option<i64> {
+                match self { $(Self::$detector(detector) => detector.history()),+ }
+            }
+
             fn resolve_each(
                 spec: &AnomalyRuleSpec,
                 metric: usize,
@@ -84,20 +160,64 @@ macro_rules! detectors {
                 ),+].into_iter().flatten()
             }
 
-            fn exceeds(&self, sight: &Sight) -> Option<bool> {
-                match self { $(Self::$detector(detector) => detector.exceeds(sight)),+ }
+            /// An empty memory of this detector.
+            pub fn memory(&self) -> Memory {
+                Memory(match self { $(Self::$detector(_) => Remembered::$detector(Box::default())),+ })
             }
 
-            fn confidence(&self, sight: &Sight) -> f64 {
-                match self { $(Self::$detector(detector) => detector.confidence(sight)),+ }
+            /// Remembers a sample. A memory of another detector is left as it is.
+            pub fn take(&self, memory: &mut Memory, sight: &Sight<'_>) {
+                match (self, &mut memory.0) {
+                    $((Self::$detector(detector), Remembered::$detector(memory)) => detector.take(memory, sight),)+
+                    _ => {}
+                }
             }
 
-            fn band(&self, sight: &Sight) -> Band {
-                match self { $(Self::$detector(detector) => detector.band(sight)),+ }
+            fn exceeds(&self, memory: &Memory, sight: &Sight<'_>) -> Option<bool> {
+                match (self, &memory.0) {
+                    $((Self::$detector(detector), Remembered::$detector(memory)) => detector.exceeds(memory, sight),)+
+                    _ => None,
+                }
+            }
+
+            fn confidence(&self, memory: &Memory, sight: &Sight<'_>) -> f64 {
+                match (self, &memory.0) {
+                    $((Self::$detector(detector), Remembered::$detector(memory)) => detector.confidence(memory, sight),)+
+                    _ => 0.0,
+                }
+            }
+
+            fn band(&self, memory: &Memory, sight: &Sight<'_>) -> Band {
+                match (self, &memory.0) {
+                    $((Self::$detector(detector), Remembered::$detector(memory)) => detector.band(memory, sight),)+
+                    _ => Band::default(),
+                }
+            }
+
+            fn carrier(&self, memory: &Memory, sight: &Sight<'_>) -> usize {
+                match (self, &memory.0) {
+                    $((Self::$detector(detector), Remembered::$detector(memory)) => detector.carrier(memory, sight),)+
+                    _ => sight.metric,
+                }
+            }
+
+            fn evidence(&self, memory: &Memory, sight: &Sight<'_>, metrics: &MetricSet) -> Vec<Evidence> {
+                let mut evidence = match (self, &memory.0) {
+                    $((Self::$detector(detector), Remembered::$detector(memory)) => {
+                        detector.evidence(memory, sight, metrics)
+                    })+
+                    _ => Vec::new(),
+                };
+                evidence.truncate(MOST_EVIDENCE);
+                evidence
             }
         }
     };
 }
+
+/// What a detector remembers of one target: see [`Detector::memory`].
+#[derive(Clone, Debug)]
+pub struct Memory(Remembered);
 
 detectors! {
     sigma::Sigma,

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::{Detector, MetricSet, Sight, Verdict};
+use super::{Detector, Memory, MetricSet, Sight, Verdict};
 use crate::api::{AnomalyRuleSpec, DurationText};
 
 /// Longest text that an error quotes, in characters.
@@ -50,11 +50,10 @@ pub struct Rule {
 /// [`FieldError`] naming the field, what was found and what is allowed: unknown metric, none or several detectors,
 /// a number or unit that the metric does not have, a limit that can never or always be breached, a bad duration.
 pub fn resolve(spec: &AnomalyRuleSpec, metrics: &MetricSet) -> Result<Rule, FieldError> {
-    let name = &spec.detect.metric;
-    let metric = metrics.index(name).ok_or_else(|| {
-        let names: Vec<&str> = metrics.iter().map(|metric| metric.name.as_str()).collect();
-        FieldError::new("detect.metric", name, format!("one of {}", names.join(", ")))
-    })?;
+    let metric = match &spec.detect.metric {
+        Some(name) => metric_index("detect.metric", name, metrics)?,
+        None => own_metric(spec, metrics)?,
+    };
     let exactly_one =
         |found: &str| FieldError::new("detect", &found, format!("exactly one of {}", Detector::NAMES.join(", ")));
     let mut detectors = Detector::resolve_each(spec, metric, metrics);
@@ -71,7 +70,30 @@ pub fn resolve(spec: &AnomalyRuleSpec, metrics: &MetricSet) -> Result<Rule, Fiel
     Ok(Rule { metric, detector, for_ms, resolve_after_ms, minimum_confidence: f64::from(confidence) / 100.0 })
 }
 
-fn milliseconds(field: &str, text: &DurationText) -> Result<i64, FieldError> {
+/// Index of a metric by its name.
+///
+/// # Errors
+/// [`FieldError`] that lists the known names.
+pub(super) fn metric_index(field: &str, name: &str, metrics: &MetricSet) -> Result<usize, FieldError> {
+    metrics.index(name).ok_or_else(|| FieldError::new(field, &name, format!("one of {}", names(metrics))))
+}
+
+/// The names of all metrics, for a message.
+pub(super) fn names(metrics: &MetricSet) -> String {
+    metrics.iter().map(|metric| metric.name.as_str()).collect::<Vec<_>>().join(", ")
+}
+
+/// The metric of a detector that has metrics of its own: its rounds are those that count.
+fn own_metric(spec: &AnomalyRuleSpec, metrics: &MetricSet) -> Result<usize, FieldError> {
+    let detect = &spec.detect;
+    if let Some(multivariate) = &detect.multivariate {
+        let first = multivariate.metrics.first().map(|name| metric_index("detect.multivariate.metrics", name, metrics));
+        return first.unwrap_or(Ok(0));
+    }
+    Err(FieldError::new("detect.metric", &"none", format!("one of {}", names(metrics))))
+}
+
+pub(super) fn milliseconds(field: &str, text: &DurationText) -> Result<i64, FieldError> {
     let allowed = "a whole number with one unit of ms, s, m, h, d, such as 5m";
     let duration = text.resolve().ok().as_ref().map(Duration::as_millis);
     duration
@@ -80,26 +102,32 @@ fn milliseconds(field: &str, text: &DurationText) -> Result<i64, FieldError> {
 }
 
 impl Rule {
-    /// Whether the value breaches the rule. `None`: no verdict, because there is no ready profile.
-    pub(super) fn breaches(&self, sight: &Sight) -> Option<bool> {
-        let exceeds = self.detector.exceeds(sight)?;
+    /// Whether the value breaches the rule. `None`: no verdict, because profile or memory are not enough yet.
+    pub(super) fn breaches(&self, memory: &Memory, sight: &Sight<'_>) -> Option<bool> {
+        let exceeds = self.detector.exceeds(memory, sight)?;
         // A tail probability costs more than all the rest: only what lies beyond the band pays for it.
-        Some(exceeds && (self.minimum_confidence <= 0.0 || self.detector.confidence(sight) >= self.minimum_confidence))
+        let is_sure =
+            || self.minimum_confidence <= 0.0 || self.detector.confidence(memory, sight) >= self.minimum_confidence;
+        Some(exceeds && is_sure())
     }
 
-    /// What the rule says of a value. `None`: no verdict, because there is no ready profile.
-    pub fn judge(&self, at: i64, sight: &Sight) -> Option<Verdict> {
-        let breach = self.breaches(sight)?;
-        let band = self.detector.band(sight);
-        let sigmas = sight.normal.filter(|_| band.centre.is_some()).map(|normal| normal.sigmas(sight.value));
+    /// What the rule says of a value. `None`: no verdict, because profile or memory are not enough yet.
+    pub fn judge(&self, memory: &Memory, sight: &Sight<'_>) -> Option<Verdict> {
+        let breach = self.breaches(memory, sight)?;
+        let band = self.detector.band(memory, sight);
+        let metric = self.detector.carrier(memory, sight);
+        let value = if metric == sight.metric { sight.value } else { sight.value_of(metric).unwrap_or(f64::NAN) };
+        let normal = if metric == sight.metric { sight.normal } else { sight.normal_of(metric) };
+        let sigmas = normal.filter(|_| band.centre.is_some()).map(|normal| normal.sigmas(value));
         Some(Verdict {
-            at,
-            value: sight.value,
+            at: sight.at,
+            metric,
+            value,
             centre: band.centre,
             lower: band.lower,
             upper: band.upper,
             sigmas,
-            confidence: self.detector.confidence(sight),
+            confidence: self.detector.confidence(memory, sight),
             breach,
         })
     }

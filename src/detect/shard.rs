@@ -2,9 +2,19 @@
 //!
 //! What a round touches lies together: a target's series are adjacent in [`Columns`], its rules adjacent in its slot.
 //! A sample costs array reads only; there is no allocation unless something changed, no hashing, no lookup by name.
+//!
+//! A detector that remembers has its memory beside its rule. One that wants history is cold at first: its rule gives no
+//! verdict until [`Shard::warm`] hands it a memory that was made of the history, and the rounds since.
+
+use std::sync::Arc;
 
 use super::columns::Columns;
-use super::{Band, ChangeKind, Event, Incident, Normal, Phase, Rule, Sight, Timing, Verdict};
+use super::latest::Latest;
+use super::surroundings::Surroundings;
+use super::{
+    Band, ChangeKind, Event, Evidence, Incident, Memory, MetricSet, Normal, Phase, Replay, Rule, Sight, Timing,
+    Verdict, Warmed,
+};
 use crate::api::IncidentState;
 use crate::learn::{Profile, hour_of_week};
 use crate::measure::{ABSENT, Round};
@@ -21,7 +31,7 @@ pub struct TargetRule {
 }
 
 /// Something changed for one rule and target.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Change {
     /// Dense index of the target.
     pub target: usize,
@@ -34,6 +44,8 @@ pub struct Change {
     pub onset: i64,
     /// The verdict that brought it; `None` for `NoData`, and for a `DataBack` over a profile that is not ready.
     pub verdict: Option<Verdict>,
+    /// Why, for a person; empty without a verdict, and when there is nothing to say beside it.
+    pub evidence: Vec<Evidence>,
 }
 
 /// An incident that was open when its rule was removed or changed: nothing will resolve it any more.
@@ -49,6 +61,7 @@ pub struct Dropped {
 #[derive(Default)]
 pub struct Shard {
     columns: Columns,
+    latest: Latest,
     slots: Vec<Slot>,
     free: Vec<usize>,
 }
@@ -61,6 +74,8 @@ struct Slot {
     /// Series in use; 0 when the slot is free.
     metrics: usize,
     in_use: bool,
+    /// What the values mean: for evidence only.
+    meaning: Option<Arc<MetricSet>>,
     rules: Vec<Watched>,
 }
 
@@ -70,13 +85,46 @@ struct Watched {
     rule: Rule,
     timing: Timing,
     incident: Incident,
+    memory: Memory,
+    /// The memory waits for its history: no verdict.
+    cold: bool,
 }
 
 impl Watched {
-    fn new(rule: TargetRule, incident: Incident) -> Self {
+    fn new(rule: TargetRule) -> Self {
         let TargetRule { id, rule, expected_interval_ms } = rule;
         let timing = Timing { for_ms: rule.for_ms, resolve_after_ms: rule.resolve_after_ms, expected_interval_ms };
-        Self { id, rule, timing, incident }
+        let (memory, cold) = (rule.detector.memory(), rule.detector.history().is_some());
+        Self { id, rule, timing, incident: Incident::default(), memory, cold }
+    }
+
+    /// Takes over what another state of the same rule has: the memory when it is judged in the same way, the incident
+    /// when nothing at all is different.
+    fn inherit(&mut self, before: Self) {
+        if self.rule == before.rule {
+            self.incident = before.incident;
+        }
+        if self.rule.metric == before.rule.metric && self.rule.detector == before.rule.detector {
+            self.memory = before.memory;
+            self.cold = before.cold;
+        }
+    }
+
+    fn dropped(&self) -> Option<Dropped> {
+        let onset = self.incident.onset().filter(|_| self.incident.phase().is_open())?;
+        Some(Dropped { rule: self.id, onset })
+    }
+
+    /// What the detector sees of a round; `None` when there is nothing to see.
+    fn sight<'a>(&self, at: i64, values: &'a [f32], around: &'a Surroundings<'a>) -> Option<Sight<'a>> {
+        let metric = self.rule.metric;
+        let value = values.get(metric).copied().unwrap_or(ABSENT);
+        let seen = value.is_finite() || self.rule.detector.judges_all() && values.iter().any(|one| one.is_finite());
+        seen.then(|| {
+            let normal = if self.rule.detector.needs_profile() { around.normal(metric) } else { None };
+            let value = if value.is_finite() { f64::from(value) } else { f64::NAN };
+            Sight::new(at, metric, value).with_values(values).with_normal(normal).with_around(around)
+        })
     }
 }
 
@@ -96,7 +144,8 @@ impl Shard {
             return target;
         }
         let first = self.columns.take(metrics);
-        self.slots.push(Slot { first, room: metrics, metrics, in_use: true, rules: Vec::new() });
+        self.latest.take(metrics);
+        self.slots.push(Slot { first, room: metrics, metrics, in_use: true, meaning: None, rules: Vec::new() });
         self.slots.len() - 1
     }
 
@@ -106,10 +155,26 @@ impl Shard {
         for metric in 0..slot.metrics {
             self.columns.set(slot.first + metric, None);
         }
+        self.latest.leave(target, slot.first, slot.metrics);
         slot.rules = Vec::new();
+        slot.meaning = None;
         slot.metrics = 0;
         slot.in_use = false;
         self.free.push(target);
+    }
+
+    /// Says what the values of a target mean: for evidence.
+    pub fn describe(&mut self, target: usize, meaning: Arc<MetricSet>) {
+        if let Some(slot) = self.slots.get_mut(target).filter(|slot| slot.in_use) {
+            slot.meaning = Some(meaning);
+        }
+    }
+
+    /// Puts a target into a group: the others in it are its peers. Their metrics have the same order.
+    pub fn join(&mut self, target: usize, group: u64) {
+        if let Some(slot) = self.slots.get(target).filter(|slot| slot.in_use) {
+            self.latest.join(target, slot.first, slot.metrics, group);
+        }
     }
 
     /// Sets or takes away the profile of one metric.
@@ -120,17 +185,75 @@ impl Shard {
     }
 
     /// Sets a target's rules. An id that stays and whose rule is unchanged keeps its incident; another expected
-    /// interval alone does not change a rule. Gives back the open incidents that ended by this.
+    /// interval alone does not change a rule. One whose metric and detector are unchanged keeps its memory. Gives back
+    /// the open incidents that ended by this.
     pub fn set_rules(&mut self, target: usize, rules: Vec<TargetRule>) -> Vec<Dropped> {
         let Some(slot) = self.slots.get_mut(target).filter(|slot| slot.in_use) else { return Vec::new() };
         let mut before = std::mem::take(&mut slot.rules);
+        let ends = |old: &&Watched| !rules.iter().any(|new| new.id == old.id && new.rule == old.rule);
+        let dropped = before.iter().filter(ends).filter_map(Watched::dropped).collect();
         for rule in rules {
-            let same = before.iter().position(|watched| watched.id == rule.id && watched.rule == rule.rule);
-            let incident = same.map_or_else(Incident::default, |index| before.swap_remove(index).incident);
-            slot.rules.push(Watched::new(rule, incident));
+            let mut watched = Watched::new(rule);
+            if let Some(index) = before.iter().position(|old| old.id == watched.id) {
+                watched.inherit(before.swap_remove(index));
+            }
+            slot.rules.push(watched);
         }
-        let open = before.iter().filter(|watched| watched.incident.phase().is_open());
-        open.filter_map(|watched| Some(Dropped { rule: watched.id, onset: watched.incident.onset()? })).collect()
+        dropped
+    }
+
+    /// The rules of a target whose memory waits for its history, by id.
+    pub fn cold(&self, target: usize) -> impl Iterator<Item = (u64, &Rule)> {
+        let rules = self.slots.get(target).into_iter().flat_map(|slot| &slot.rules);
+        rules.filter(|watched| watched.cold).map(|watched| (watched.id, &watched.rule))
+    }
+
+    /// Hands a cold rule its memory ([`Replay::finish`]), and the rounds that came since its history was read, in order
+    /// of time: those that the replay had already are passed over. The rule gives verdicts from the next round on. False,
+    /// and nothing happens, when the rule is not there, not cold, or another one than the replay was for.
+    pub fn warm<'a>(
+        &mut self,
+        target: usize,
+        rule: u64,
+        warmed: Warmed,
+        since: impl IntoIterator<Item = (i64, &'a [f32])>,
+    ) -> bool {
+        let Self { columns, latest, slots, .. } = self;
+        let Some(slot) = slots.get_mut(target) else { return false };
+        let Some(watched) = slot.rules.iter_mut().find(|watched| watched.id == rule) else { return false };
+        if !watched.cold || watched.rule.metric != warmed.metric || watched.rule.detector != warmed.detector {
+            return false;
+        }
+        watched.cold = false;
+        watched.memory = warmed.memory;
+        let mut until = warmed.until;
+        for (at, values) in since {
+            if until.is_some_and(|until| at <= until) {
+                continue;
+            }
+            let around = Surroundings::new(columns, latest, target, slot.first, slot.metrics).at(at);
+            let values = &values[..values.len().min(slot.metrics)];
+            if let Some(sight) = watched.sight(at, values, &around) {
+                watched.rule.detector.take(&mut watched.memory, &sight);
+                until = Some(at);
+            }
+        }
+        true
+    }
+
+    /// Forgets what a target's rules remember: it is another server now. Those that want history are cold again.
+    pub fn cool(&mut self, target: usize) {
+        for watched in self.slots.get_mut(target).into_iter().flat_map(|slot| &mut slot.rules) {
+            watched.memory = watched.rule.detector.memory();
+            watched.cold = watched.rule.detector.history().is_some();
+        }
+    }
+
+    /// Begins the replay of a rule's history, by what is normal for the target now: it runs beside the shard.
+    pub fn replay(&self, target: usize, rule: &Rule) -> Option<Replay> {
+        let slot = self.slots.get(target).filter(|slot| slot.in_use)?;
+        let normals = self.columns.snapshot(slot.first, slot.metrics);
+        Some(Replay::new(rule, slot.metrics, normals))
     }
 
     /// Takes over an incident that was found open in the API at start: it does not open again, and resolves as any
@@ -165,24 +288,25 @@ impl Shard {
     }
 
     fn step(&mut self, target: usize, at: i64, values: &[f32], changes: &mut Vec<Change>) {
-        let Some(slot) = self.slots.get_mut(target) else { return };
+        let Self { columns, latest, slots, .. } = self;
+        let Some(slot) = slots.get_mut(target) else { return };
         let values = &values[..values.len().min(slot.metrics)];
-        let hour = hour_of_week(at);
+        latest.note(target, slot.first, at, values);
+        let surroundings = Surroundings::new(columns, latest, target, slot.first, slot.metrics).at(at);
         for watched in &mut slot.rules {
-            let metric = watched.rule.metric;
-            let value = values.get(metric).copied().unwrap_or(ABSENT);
-            let mut sight = Sight { value: f64::from(value), normal: None };
-            let event = if value.is_finite() {
-                if watched.rule.detector.needs_profile() {
-                    sight.normal = self.columns.normal(slot.first + metric, hour);
+            let around = surroundings.of(watched.rule.metric, watched.timing.expected_interval_ms);
+            let sight = watched.sight(at, values, &around);
+            let event = match &sight {
+                None => Event::Missing,
+                Some(_) if watched.cold => Event::Unjudged,
+                Some(sight) => {
+                    watched.rule.detector.take(&mut watched.memory, sight);
+                    match watched.rule.breaches(&watched.memory, sight) {
+                        Some(true) => Event::Breach,
+                        Some(false) => Event::Clear,
+                        None => Event::Unjudged,
+                    }
                 }
-                match watched.rule.breaches(&sight) {
-                    Some(true) => Event::Breach,
-                    Some(false) => Event::Clear,
-                    None => Event::Unjudged,
-                }
-            } else {
-                Event::Missing
             };
             let before = watched.incident;
             let step = before.step(at, event, &watched.timing);
@@ -190,13 +314,19 @@ impl Shard {
             if step.data.is_none() && step.phase.is_none() {
                 continue;
             }
-            let verdict = if event == Event::Missing { None } else { watched.rule.judge(at, &sight) };
+            let judged = sight.filter(|_| !watched.cold);
+            let verdict = judged.and_then(|sight| watched.rule.judge(&watched.memory, &sight));
+            let evidence = judged.filter(|_| verdict.is_some()).map_or_else(Vec::new, |sight| {
+                let unknown = MetricSet::default();
+                let meaning = slot.meaning.as_deref().unwrap_or(&unknown);
+                watched.rule.detector.evidence(&watched.memory, &sight, meaning)
+            });
             // The incident that ends with this step has its onset in the state before it.
             let of_step = step.incident.onset().or(before.onset()).unwrap_or(at);
             let of_data = before.onset().unwrap_or(at);
             let data = step.data.map(|kind| (kind, of_data));
             for (kind, onset) in data.into_iter().chain(step.phase.map(|kind| (kind, of_step))) {
-                changes.push(Change { target, rule: watched.id, kind, onset, verdict });
+                changes.push(Change { target, rule: watched.id, kind, onset, verdict, evidence: evidence.clone() });
             }
         }
     }
@@ -212,11 +342,17 @@ impl Shard {
         slot.into_iter().flat_map(|slot| &slot.rules).map(|watched| (watched.id, watched.incident))
     }
 
-    /// What a rule says of a value, without a step: for what is shown of an open incident.
+    /// What a rule says of a value, without a step: for what is shown of an open incident. A detector that remembers
+    /// judges by what it remembers now; one of all metrics has none but this value.
     pub fn judge(&self, target: usize, rule: u64, at: i64, value: f32) -> Option<Verdict> {
-        let watched = self.slots.get(target)?.rules.iter().find(|watched| watched.id == rule)?;
-        let normal = self.normal(target, watched.rule.metric, at);
-        value.is_finite().then(|| watched.rule.judge(at, &Sight { value: f64::from(value), normal }))?
+        let slot = self.slots.get(target)?;
+        let watched = slot.rules.iter().find(|watched| watched.id == rule).filter(|watched| !watched.cold)?;
+        let around = Surroundings::new(&self.columns, &self.latest, target, slot.first, slot.metrics)
+            .at(at)
+            .of(watched.rule.metric, watched.timing.expected_interval_ms);
+        let mut values = vec![ABSENT; slot.metrics];
+        *values.get_mut(watched.rule.metric)? = value;
+        watched.rule.judge(&watched.memory, &watched.sight(at, &values, &around)?)
     }
 
     /// The band of so many sigma to both sides at that time, within the physical bounds; `None` unless the metric's

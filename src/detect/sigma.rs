@@ -20,6 +20,8 @@ pub struct Sigma {
 }
 
 impl Detect for Sigma {
+    type Memory = ();
+
     const NAME: &'static str = "sigma";
     const NEEDS_PROFILE: bool = true;
 
@@ -50,7 +52,7 @@ impl Detect for Sigma {
         Some(resolved())
     }
 
-    fn exceeds(&self, sight: &Sight) -> Option<bool> {
+    fn exceeds(&self, (): &(), sight: &Sight<'_>) -> Option<bool> {
         let normal = sight.normal?;
         // Before the clamp to physical bounds: rounding beyond a bound (100.00001 %) is no breach.
         let sigmas = normal.sigmas(sight.value);
@@ -58,13 +60,13 @@ impl Detect for Sigma {
     }
 
     /// One less the probability that chance alone goes that far to that side, times the profile's confidence.
-    fn confidence(&self, sight: &Sight) -> f64 {
+    fn confidence(&self, (): &(), sight: &Sight<'_>) -> f64 {
         sight.normal.map_or(0.0, |normal| {
             (1.0 - stats::normal_tail(normal.sigmas(sight.value).abs())) * normal.confidence
         })
     }
 
-    fn band(&self, sight: &Sight) -> Band {
+    fn band(&self, (): &(), sight: &Sight<'_>) -> Band {
         sight.normal.map_or_else(Band::default, |normal| normal.sides(self.below, self.above))
     }
 }
@@ -77,35 +79,35 @@ mod tests {
     const NORMAL: Normal = Normal { centre: 100.0, scale: 10.0, minimum: 0.0, maximum: 120.0, confidence: 0.9 };
     const BOTH: Sigma = Sigma { below: Some(2.0), above: Some(3.0) };
 
-    fn sight(value: f64) -> Sight {
-        Sight { value, normal: Some(NORMAL) }
+    fn sight(value: f64) -> Sight<'static> {
+        Sight::new(0, 0, value).with_normal(Some(NORMAL))
     }
 
     #[test]
     fn each_side_has_its_own_distance() {
         let cases = [(79.0, true), (81.0, false), (100.0, false), (129.0, false), (131.0, true)];
         for (value, exceeds) in cases {
-            assert_eq!(BOTH.exceeds(&sight(value)), Some(exceeds), "{value}");
+            assert_eq!(BOTH.exceeds(&(), &sight(value)), Some(exceeds), "{value}");
         }
         let above = Sigma { below: None, ..BOTH };
-        assert_eq!(above.exceeds(&sight(0.0)), Some(false));
+        assert_eq!(above.exceeds(&(), &sight(0.0)), Some(false));
     }
 
     #[test]
     fn without_a_profile_there_is_no_verdict() {
-        assert_eq!(BOTH.exceeds(&Sight { value: 1e9, normal: None }), None);
+        assert_eq!(BOTH.exceeds(&(), &Sight::new(0, 0, 1e9)), None);
     }
 
     #[test]
     fn bands_end_at_the_physical_bounds() {
-        let band = BOTH.band(&sight(100.0));
+        let band = BOTH.band(&(), &sight(100.0));
         assert_eq!(band, Band { centre: Some(100.0), lower: Some(80.0), upper: Some(120.0) });
         assert_eq!(NORMAL.band(20.0).lower, Some(0.0));
     }
 
     #[test]
     fn confidence_is_the_tail_times_the_profiles_own() {
-        assert!((BOTH.confidence(&sight(130.0)) - 0.998_650_1 * 0.9).abs() < 1e-6);
-        assert!((BOTH.confidence(&sight(70.0)) - 0.998_650_1 * 0.9).abs() < 1e-6);
+        assert!((BOTH.confidence(&(), &sight(130.0)) - 0.998_650_1 * 0.9).abs() < 1e-6);
+        assert!((BOTH.confidence(&(), &sight(70.0)) - 0.998_650_1 * 0.9).abs() < 1e-6);
     }
 }

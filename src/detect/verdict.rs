@@ -1,4 +1,4 @@
-//! What a detector sees and says.
+//! What a detector says.
 
 /// What is normal for one metric at one instant: the profile's bucket of that hour.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -37,16 +37,7 @@ impl Normal {
     }
 }
 
-/// One value of one metric, and what is normal for it.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Sight {
-    /// Value, in the metric's unit; finite.
-    pub value: f64,
-    /// What is normal now; `None` while there is no ready profile.
-    pub normal: Option<Normal>,
-}
-
-/// What is normal, in the metric's unit.
+/// The band of values that are normal, in the metric's unit.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Band {
     /// Centre; `None` for fixed limits.
@@ -62,6 +53,9 @@ pub struct Band {
 pub struct Verdict {
     /// Time of the value, milliseconds since the Unix epoch.
     pub at: i64,
+    /// Index of the metric that it speaks of: the rule's, or the one that carries the departure where a detector judges
+    /// several.
+    pub metric: usize,
     /// Value, in the metric's unit.
     pub value: f64,
     /// Centre of the band; `None` for fixed limits.

@@ -29,6 +29,13 @@ pub(super) struct Progress {
     complete: bool,
 }
 
+impl Progress {
+    /// Whether the first lessons are over: what could be learnt is known.
+    pub fn has_lessons(&self) -> bool {
+        self.learnt_at.is_some()
+    }
+}
+
 /// What is learnt anew.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Scope {
@@ -111,6 +118,7 @@ impl Task {
         tracing::info!(target = %target.settings.key, metrics = lessons.len(), "learnt what is normal");
         let metrics = target.metrics.clone();
         self.update_view(index, |view| view.learnt = shown(&metrics, &lessons, &view.learnt));
+        self.warm(index);
     }
 }
 

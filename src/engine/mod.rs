@@ -5,7 +5,7 @@
 //! task of its own, learning runs beside, and the writer of Anomalies has its own queue.
 //!
 //! Read in this order: `task` is the loop, `targets` the databases, `rules` what is judged, `rounds` what happens with
-//! each report, `learning` the profiles, `recorder` the history, `views` and `handle` what the controllers see.
+//! each report, `learning` the profiles, `warming` what detectors remember, `recorder` the history, `views` and `handle` what the controllers see.
 
 mod handle;
 mod learning;
@@ -16,6 +16,7 @@ mod settings;
 mod targets;
 mod task;
 mod views;
+mod warming;
 
 pub use handle::{Connection, Handle, Learnt, TargetView};
 pub use settings::{BaselineKey, IncidentChange, Learning, Noticed, OpenIncident, RuleSettings, TargetSettings};

@@ -74,7 +74,9 @@ impl Task {
     fn changed(&mut self, index: usize, change: Change, received: Instant) {
         let Some(Some(target)) = self.targets.get(index) else { return };
         let Some(rule) = self.rules.get(change.rule).cloned() else { return };
-        let Some(meaning) = target.metrics.get(rule.rule.metric) else { return };
+        // A detector of several metrics says which one carries it.
+        let metric = change.verdict.map_or(rule.rule.metric, |verdict| verdict.metric);
+        let Some(meaning) = target.metrics.get(metric) else { return };
         let key = &target.settings.key;
         tracing::info!(
             target = %key, rule = rule.name, metric = meaning.name, kind = ?change.kind,

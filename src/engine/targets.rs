@@ -1,6 +1,6 @@
 //! The databases that are watched: their collectors' lives, their roles, and the rules that apply to each.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, PoisonError};
 
@@ -29,6 +29,10 @@ pub(super) struct Target {
     /// Time and values of the last rounds: shared with the history.
     pub recent: VecDeque<(i64, Arc<[f32]>)>,
     pub progress: Progress,
+    /// Rules whose history is being replayed.
+    pub warming: HashSet<u64>,
+    /// The last round of another role, ms since the Unix epoch: what came before is not of this one.
+    pub other_role_until: Option<i64>,
     role: Role,
     cancel: CancellationToken,
 }
@@ -58,6 +62,8 @@ impl Task {
     fn add_target(&mut self, settings: TargetSettings) {
         let metrics = Arc::new(MetricSet::new(&settings.custom));
         let index = self.shard.add_target(metrics.len());
+        self.shard.describe(index, metrics.clone());
+        self.shard.join(index, self.groups.of(&settings.key, Role::Primary));
         let cancel = self.cancel.child_token();
         let quiet = Arc::new(AtomicBool::new(true));
         let (usual_sender, usual) = oneshot::channel();
@@ -102,6 +108,8 @@ impl Task {
             role: Role::Primary,
             recent: VecDeque::with_capacity(64),
             progress: Progress::default(),
+            warming: HashSet::new(),
+            other_role_until: None,
             settings,
         });
         self.attach_rules(index);
@@ -127,6 +135,10 @@ impl Task {
         target.progress = Progress::default();
         self.next_incarnation += 1;
         target.incarnation = self.next_incarnation;
+        target.warming.clear();
+        target.other_role_until = target.recent.back().map(|(at, _)| *at);
+        self.shard.join(index, self.groups.of(&target.settings.key, role));
+        self.shard.cool(index);
         for metric in 0..target.metrics.len() {
             self.shard.set_profile(index, metric, None);
         }
@@ -167,6 +179,7 @@ impl Task {
             }
         }
         self.publish_incidents(index);
+        self.warm(index);
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{Instant, MissedTickBehavior, interval, interval_at};
 use tokio_util::sync::CancellationToken;
 
@@ -14,6 +14,7 @@ use super::recorder::{Entry, Recorder};
 use super::rules::Rules;
 use super::settings::{IncidentChange, Noticed};
 use super::targets::Target;
+use super::warming::{Groups, Warm};
 use crate::collect::Report;
 use crate::detect::{Change, Shard};
 use crate::history::Store;
@@ -24,6 +25,9 @@ use crate::telemetry::Telemetry;
 const HOUSEKEEPING: Duration = Duration::from_mins(1);
 /// How often what is too old is removed from the history: a transaction per database in the task that writes rounds.
 const RETENTION: Duration = Duration::from_hours(1);
+
+/// Histories that are replayed at once: each takes a thread for up to some seconds.
+const REPLAYS: usize = 2;
 
 pub(super) struct Task {
     pub shard: Shard,
@@ -38,6 +42,10 @@ pub(super) struct Task {
     pub views: Views,
     pub reports: mpsc::Sender<(usize, Report)>,
     pub lessons: mpsc::Sender<Lessons>,
+    pub warm: mpsc::Sender<Warm>,
+    /// How many histories are replayed at once.
+    pub replays: Arc<Semaphore>,
+    pub groups: Groups,
     pub incidents: mpsc::UnboundedSender<IncidentChange>,
     pub noticed: mpsc::UnboundedSender<Noticed>,
     pub telemetry: Arc<Telemetry>,
@@ -58,6 +66,7 @@ pub fn start(
     let (command_sender, commands) = mpsc::channel(256);
     let (report_sender, reports) = mpsc::channel(1024);
     let (lesson_sender, lessons) = mpsc::channel(16);
+    let (warm_sender, warm) = mpsc::channel(16);
     let views: Views = Arc::new(RwLock::new(HashMap::new()));
     let health_views = views.clone();
     let health_noticed = noticed.clone();
@@ -84,6 +93,9 @@ pub fn start(
         views: views.clone(),
         reports: report_sender,
         lessons: lesson_sender,
+        warm: warm_sender,
+        replays: Arc::new(Semaphore::new(REPLAYS)),
+        groups: Groups::default(),
         incidents,
         noticed,
         telemetry,
@@ -91,7 +103,7 @@ pub fn start(
     };
     let closing = store.clone();
     let running = tokio::spawn(async move {
-        task.run(commands, reports, lessons).await;
+        task.run(commands, reports, lessons, warm).await;
         let _ = recorder_task.await;
         closing.close().await;
     });
@@ -104,6 +116,7 @@ impl Task {
         mut commands: mpsc::Receiver<Command>,
         mut reports: mpsc::Receiver<(usize, Report)>,
         mut lessons: mpsc::Receiver<Lessons>,
+        mut warm: mpsc::Receiver<Warm>,
     ) {
         let cancel = self.cancel.clone();
         let mut housekeeping = interval(HOUSEKEEPING);
@@ -118,6 +131,7 @@ impl Task {
                 Some((target, report)) = reports.recv() => self.report(target, report),
                 Some(command) = commands.recv() => self.command(command),
                 Some(lessons) = lessons.recv() => self.learnt(lessons),
+                Some(warm) = warm.recv() => self.warmed(warm),
                 _ = housekeeping.tick() => self.learn_what_is_due(now()),
                 _ = retention.tick() => self.retain(now()),
             }

@@ -18,6 +18,7 @@ mod replication_lag;
 mod response_time;
 mod response_time_p95;
 mod round;
+mod statement_rates;
 mod temp_files;
 #[cfg(test)]
 mod testing;
@@ -25,8 +26,8 @@ mod throughput;
 mod transaction_id_age;
 
 pub use observation::{
-    Activity, DatabaseCounters, Identity, Interval, Observation, Role, StatementFigures, StatementInterval, Storage,
-    Unavailable,
+    Activity, DatabaseCounters, Identity, Interval, Observation, Role, StatementFigures, StatementInterval,
+    StatementKind, Storage, Unavailable,
 };
 pub use round::{ABSENT, Round, TargetKey};
 
@@ -79,6 +80,20 @@ pub const BUILT_IN: &[Metric] = &[
     transaction_id_age::METRIC,
     replication_lag::METRIC,
     oldest_transaction::METRIC,
+    statement_rates::METRICS[0],
+    statement_rates::METRICS[1],
+    statement_rates::METRICS[2],
+    statement_rates::METRICS[3],
+    statement_rates::METRICS[4],
+];
+
+/// The metrics that count executions by kind of statement, in the order of [`StatementKind::ALL`].
+pub const STATEMENT_RATES: [&str; 5] = [
+    statement_rates::METRICS[0].name,
+    statement_rates::METRICS[1].name,
+    statement_rates::METRICS[2].name,
+    statement_rates::METRICS[3].name,
+    statement_rates::METRICS[4].name,
 ];
 
 /// Index of a built-in metric in [`BUILT_IN`] and so in every round.

@@ -76,16 +76,46 @@ pub struct Storage {
     pub transaction_id_age: i64,
 }
 
+/// What a statement does, by its first keyword.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum StatementKind {
+    /// Reads rows: `SELECT`, `TABLE`, `VALUES`.
+    Select,
+    /// `INSERT`.
+    Insert,
+    /// `UPDATE` and `MERGE`.
+    Update,
+    /// `DELETE`.
+    Delete,
+    /// Definition, maintenance, `COPY`, `CALL`, `DO` and whatever else there is.
+    Other,
+}
+
+impl StatementKind {
+    /// All kinds, each at its own index.
+    pub const ALL: [Self; 5] = [Self::Select, Self::Insert, Self::Update, Self::Delete, Self::Other];
+
+    /// Whether it reads or writes rows: its execution time is what clients wait for.
+    pub fn touches_rows(self) -> bool {
+        self != Self::Other
+    }
+}
+
 /// Growth of the statements' counters over one interval. An entry that vanished has no value; a new one counts from
 /// zero, because everything it counts happened within the interval.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct StatementInterval {
-    /// Executions.
+    /// Executions of statements that read or write rows.
     pub calls: f64,
     /// Total execution time in ms.
     pub total_ms: f64,
     /// 95th percentile of the execution time in ms, estimated from a log-normal fit.
     pub p95_ms: Option<f64>,
+    /// Seconds between the two readings.
+    pub seconds: f64,
+    /// Executions by kind, in the order of [`StatementKind::ALL`]; those of control of transactions and sessions are in
+    /// none.
+    pub calls_by_kind: [f64; 5],
 }
 
 /// What some statements did together over a time.

@@ -28,7 +28,7 @@ mod tests {
     #[test]
     fn it_is_the_total_time_over_the_calls() {
         let current = Observation::default();
-        let statements = StatementInterval { calls: 4.0, total_ms: 10.0, p95_ms: None };
+        let statements = StatementInterval { calls: 4.0, total_ms: 10.0, ..Default::default() };
         assert_eq!(value(&interval(None, &current, Some(statements))), Some(2.5));
     }
 

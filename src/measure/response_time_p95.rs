@@ -27,7 +27,7 @@ mod tests {
     #[test]
     fn it_is_what_the_fit_found() {
         let current = Observation::default();
-        let statements = StatementInterval { calls: 4.0, total_ms: 10.0, p95_ms: Some(7.0) };
+        let statements = StatementInterval { calls: 4.0, total_ms: 10.0, p95_ms: Some(7.0), ..Default::default() };
         assert_eq!(value(&interval(None, &current, Some(statements))), Some(7.0));
         assert_eq!(value(&interval(None, &current, Some(StatementInterval::default()))), None);
     }

@@ -3,6 +3,7 @@
 use super::*;
 use crate::api::Tls;
 use crate::database::postgresql::fixture::TestServer;
+use crate::measure::STATEMENT_RATES;
 
 fn names(unavailable: &[Unavailable]) -> Vec<&str> {
     unavailable.iter().flat_map(|unavailable| unavailable.metrics.iter().map(String::as_str)).collect()
@@ -22,7 +23,12 @@ async fn a_role_without_pg_monitor_is_told_what_to_grant_and_heals() {
             "lock_waits",
             "oldest_transaction",
             "response_time",
-            "response_time_p95"
+            "response_time_p95",
+            "select_rate",
+            "insert_rate",
+            "update_rate",
+            "delete_rate",
+            "other_rate"
         ]
     );
     for blind in &unavailable {
@@ -48,7 +54,8 @@ async fn a_missing_extension_is_named_and_heals() {
     server.sql("drop extension pg_stat_statements").await;
     let mut watched = Watched::start(server.endpoint("monitor", "postgres"));
     let unavailable = watched.unavailable().await;
-    assert_eq!(names(&unavailable), ["response_time", "response_time_p95"]);
+    assert_eq!(names(&unavailable)[..2], ["response_time", "response_time_p95"]);
+    assert_eq!(names(&unavailable)[2..], STATEMENT_RATES);
     assert!(unavailable[0].reason.contains("CREATE EXTENSION pg_stat_statements"), "{unavailable:?}");
     server.sql("create extension pg_stat_statements").await;
     assert_eq!(watched.unavailable().await, []);

@@ -49,6 +49,8 @@ async fn every_metric_of_a_primary_has_a_plausible_value_under_load() {
     watched.until(|report| value_of(report, "error_rate").filter(|&value| value > 0.1 && value < 50.0)).await;
     let response_time = watched.value("response_time").await;
     assert!(response_time > 0.05, "{response_time}");
+    watched.until(|report| value_of(report, "select_rate").filter(|&value| value > 5.0)).await;
+    watched.until(|report| value_of(report, "update_rate").filter(|&value| value > 5.0)).await;
     assert_eq!(watched.value("connection_count").await, 2.0);
     // 30 less 3 reserved for superusers.
     assert!((watched.value("connection_usage").await - 100.0 * 2.0 / 27.0).abs() < 0.01);

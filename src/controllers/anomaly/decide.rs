@@ -15,6 +15,7 @@ use crate::api::{
     Remediation, RemediationSpec, RemediationState, RootCause, RootCauseKind, Walk,
 };
 use crate::controllers::incidents;
+use crate::detect::Detector;
 use crate::diagnose::facts::{MISSING_INDEX, SAFE};
 use crate::diagnose::{Diagnosis, Facts, NOT_VISIBLE};
 use crate::engine::Connection;
@@ -104,7 +105,7 @@ pub fn concluded(anomaly: &Anomaly, observed: &Observed) -> Option<AnomalyStatus
 /// The first status of an incident whose writer ended before it could write one.
 pub fn opened(anomaly: &Anomaly, now: Timestamp) -> AnomalyStatus {
     AnomalyStatus {
-        state: Some(AnomalyState::Open),
+        state: Some(incidents::open_state(Detector::predicts_by_name(&anomaly.spec.detector))),
         deviation: Some(
             anomaly
                 .spec
@@ -123,6 +124,7 @@ fn incident(anomaly: &Anomaly, message: &str, now: Timestamp) -> AnomalyStatus {
         observed_generation: anomaly.metadata.generation,
         conditions: conditions::merge(&stored.conditions, &said, anomaly.metadata.generation, now),
         deviation: stored.deviation,
+        evidence: stored.evidence,
         ..AnomalyStatus::default()
     }
 }
@@ -208,6 +210,9 @@ pub fn decide(anomaly: &Anomaly, observed: &Observed) -> Decision {
                 note: format!("{} No automatic fix is available: a person has to look.{why}", cause.summary),
                 status,
             }
+        }
+        Next::Change { .. } if Detector::predicts_by_name(&anomaly.spec.detector) => {
+            say("it is predicted and not there yet: nothing is changed for it".into(), false)
         }
         // An index is planned from facts of now, and of this server.
         Next::Change { .. } if is_stale(cause, observed) => {
@@ -320,7 +325,10 @@ fn metric_back(anomaly: &Anomaly, observed: &Observed) -> bool {
     match observed.incident {
         Some(IncidentState::Open | IncidentState::NoData) => false,
         Some(_) => true,
-        None => anomaly.status.as_ref().and_then(|status| status.state) != Some(AnomalyState::Open),
+        None => !matches!(
+            anomaly.status.as_ref().and_then(|status| status.state),
+            Some(AnomalyState::Open | AnomalyState::Predicted)
+        ),
     }
 }
 

@@ -8,9 +8,11 @@ use kube::api::ObjectMeta;
 use sha2::{Digest, Sha256};
 
 use crate::api::conditions::{self, Said, reasons, types};
-use crate::api::{Anomaly, AnomalySpec, AnomalyState, AnomalyStatus, Band, LocalReference, ObjectReference, Observed};
+use crate::api::{
+    Anomaly, AnomalySpec, AnomalyState, AnomalyStatus, Band, Evidence, LocalReference, ObjectReference, Observed,
+};
 use crate::controllers::Error;
-use crate::detect::{ChangeKind, Verdict};
+use crate::detect::{self, ChangeKind, Verdict};
 use crate::engine::IncidentChange;
 
 /// Longest wait for an API server that is away.
@@ -39,7 +41,7 @@ pub(super) fn want(queue: &mut Queue, change: IncidentChange, now: Instant) {
     let state = match change.change.kind {
         ChangeKind::Clearing => AnomalyState::Clearing,
         ChangeKind::Resolved => AnomalyState::Resolved,
-        _ => AnomalyState::Open,
+        _ => open_state(change.rule.rule.detector.predicts()),
     };
     let opened = matches!(change.change.kind, ChangeKind::Opened);
     let key = (change.target.namespace.clone(), name(&change));
@@ -52,6 +54,11 @@ pub(super) fn want(queue: &mut Queue, change: IncidentChange, now: Instant) {
             queue.insert(key, Wanted { created: !opened, opened: opened_at, change, state, due: now });
         }
     }
+}
+
+/// State of an open incident: of what is, or of what is to come.
+pub fn open_state(predicts: bool) -> AnomalyState {
+    if predicts { AnomalyState::Predicted } else { AnomalyState::Open }
 }
 
 /// Whether a write would be refused for ever: the object is invalid or gone, or its namespace is going or gone. A kind
@@ -81,14 +88,27 @@ pub(super) fn again_in(error: &Error, backoff: Duration) -> Duration {
 pub(super) fn incident_status(stored: &Anomaly, wanted: &Wanted, now: Timestamp) -> AnomalyStatus {
     let before = stored.status.clone().unwrap_or_default();
     let said = [Said::yes(types::READY, reasons::ACCEPTED, "the incident is followed")];
+    // Why it was opened is what people ask for later: what a detector shows at the end is not that.
+    let shown = if before.evidence.is_empty() { evidence(&wanted.change.change.evidence) } else { before.evidence };
     AnomalyStatus {
         observed_generation: stored.metadata.generation,
         conditions: conditions::merge(&before.conditions, &said, stored.metadata.generation, now),
         state: Some(wanted.state),
         deviation: before.deviation.or_else(|| Some(deviation(wanted.change.change.verdict.as_ref()))),
+        evidence: shown,
         resolved_at: (wanted.state == AnomalyState::Resolved).then(|| format!("{now:.3}")),
         ..AnomalyStatus::default()
     }
+}
+
+/// What a detector shows, in the bounds of the object.
+fn evidence(shown: &[detect::Evidence]) -> Vec<Evidence> {
+    let bounded = |text: &str, most: usize| text.chars().take(most).collect::<String>();
+    shown
+        .iter()
+        .take(detect::MOST_EVIDENCE)
+        .map(|one| Evidence { name: bounded(&one.name, 128), value: bounded(&one.found.to_string(), 1024) })
+        .collect()
 }
 
 /// The name: same rule, database and onset give the same name, in every process.
@@ -186,12 +206,13 @@ mod tests {
 
     use super::*;
     use crate::api::Severity;
-    use crate::detect::{self, Change, Detector, Limit};
+    use crate::detect::{Change, Detector, Limit};
     use crate::engine::RuleSettings;
     use crate::measure::TargetKey;
 
     const VERDICT: Verdict = Verdict {
         at: 1_772_409_600_000,
+        metric: 0,
         breach: true,
         value: 12.345_678_9,
         centre: Some(1.0),
@@ -222,7 +243,7 @@ mod tests {
             rule: Arc::new(rule),
             metric: "response_time".into(),
             unit: "ms".into(),
-            change: Change { target: 0, rule: 1, kind, onset, verdict: Some(VERDICT) },
+            change: Change { target: 0, rule: 1, kind, onset, verdict: Some(VERDICT), evidence: Vec::new() },
             received: Instant::now(),
         }
     }
@@ -322,12 +343,18 @@ mod tests {
         want(&mut queue, change("slow", 0, ChangeKind::Opened), Instant::now());
         let wanted = queue.values_mut().next().unwrap();
         let now = Timestamp::UNIX_EPOCH;
+        wanted.change.change.evidence =
+            (0..99).map(|_| detect::Evidence::text("n".repeat(999), "v".repeat(9_999))).collect();
         let opened = incident_status(&stored, wanted, now);
+        assert_eq!(opened.evidence.len(), detect::MOST_EVIDENCE);
+        assert_eq!((opened.evidence[0].name.len(), opened.evidence[0].value.len()), (128, 1024));
         assert_eq!((opened.state, opened.resolved_at.clone()), (Some(AnomalyState::Open), None));
         assert_eq!(opened.deviation.as_deref(), Some("+7.2 sigma"));
         wanted.state = AnomalyState::Resolved;
         wanted.change.change.verdict = None;
+        wanted.change.change.evidence = vec![detect::Evidence::number("value", 1.0, "")];
         let resolved = incident_status(&Anomaly { status: Some(opened), ..stored }, wanted, now);
+        assert_eq!(resolved.evidence[0].name.len(), 128, "why it was opened stays");
         assert_eq!(resolved.resolved_at.as_deref(), Some("1970-01-01T00:00:00.000Z"));
         assert_eq!(resolved.deviation.as_deref(), Some("+7.2 sigma"));
     }

@@ -17,7 +17,7 @@ use crate::api::{Anomaly, AnomalyState};
 use crate::engine::IncidentChange;
 use decide::{Key, Queue, Wanted};
 
-pub use decide::sigmas;
+pub use decide::{open_state, sigmas};
 
 const MANAGER: &str = "dbmedic.io/incident";
 /// Anomalies that are created at once: one round can open many.
@@ -151,9 +151,10 @@ async fn tell(
     let status = decide::incident_status(&stored, wanted, k8s_openapi::jiff::Timestamp::now());
     let stored = status::apply(&api, name, MANAGER, None, &status).await?;
     match wanted.state {
-        AnomalyState::Open if before.state.is_none() => {
+        AnomalyState::Open | AnomalyState::Predicted if before.state.is_none() => {
+            let is = if wanted.state == AnomalyState::Predicted { "is on its way out of its bounds:" } else { "is" };
             let note = format!(
-                "{} of {} is {}",
+                "{} of {} {is} {}",
                 stored.spec.metric,
                 stored.spec.pod,
                 decide::deviation(wanted.change.change.verdict.as_ref())

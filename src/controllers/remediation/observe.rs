@@ -303,7 +303,7 @@ fn anomaly(incident: Option<Anomaly>) -> AnomalySeen {
     match incident {
         None => AnomalySeen::Gone,
         Some(anomaly) => match anomaly.status.and_then(|status| status.state) {
-            None | Some(AnomalyState::Open) => AnomalySeen::Open,
+            None | Some(AnomalyState::Open | AnomalyState::Predicted) => AnomalySeen::Open,
             Some(AnomalyState::Clearing) => AnomalySeen::Clearing,
             Some(AnomalyState::Resolved) => AnomalySeen::Resolved,
         },

@@ -6,7 +6,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use crate::diagnose::StatementGrowth;
 use crate::learn::UsualTimes;
 use crate::measure::log_normal::{self, Moments};
-use crate::measure::{StatementFigures, StatementInterval};
+use crate::measure::{StatementFigures, StatementInterval, StatementKind};
 
 /// Marks that are kept.
 const MARKS: usize = 16;
@@ -115,22 +115,24 @@ pub struct StatementHistory {
     usual: UsualTimes,
     /// Growth over the last interval, until it is known whether it was a quiet one.
     unsettled: HashMap<i64, Counters>,
-    touches_rows: HashMap<i64, bool>,
+    /// `None`: control of transactions and sessions, left out of everything.
+    kinds: HashMap<i64, Option<StatementKind>>,
 }
 
 impl StatementHistory {
     /// Statements of a reading whose text is not known yet.
     pub fn unknown(&self, snapshot: &Snapshot) -> Vec<i64> {
         let ids = snapshot.entries.keys().map(|key| key.query_id);
-        let mut unknown: Vec<i64> = ids.filter(|query_id| !self.touches_rows.contains_key(query_id)).collect();
+        let mut unknown: Vec<i64> = ids.filter(|query_id| !self.kinds.contains_key(query_id)).collect();
         unknown.sort_unstable();
         unknown.dedup();
         unknown
     }
 
-    /// Remembers whether a statement reads or writes rows; those that do not are left out of everything.
-    pub fn classify(&mut self, query_id: i64, touches_rows: bool) {
-        self.touches_rows.insert(query_id, touches_rows);
+    /// Remembers what a statement does. Those that do not touch rows are counted by kind and left out of all else; those
+    /// of no kind are left out altogether.
+    pub fn classify(&mut self, query_id: i64, kind: Option<StatementKind>) {
+        self.kinds.insert(query_id, kind);
     }
 
     /// Whether the server's figures were reset between the last reading and this one.
@@ -173,10 +175,10 @@ impl StatementHistory {
             self.begin(&snapshot);
         }
         let interval = self.last.take().map(|last| self.grow(&last, &snapshot));
-        let known = self.touches_rows.len().max(self.usual.len());
+        let known = self.kinds.len().max(self.usual.len());
         if known > 2 * snapshot.entries.len() + SPARE {
             let present: HashSet<i64> = snapshot.entries.keys().map(|key| key.query_id).collect();
-            self.touches_rows.retain(|query_id, _| present.contains(query_id));
+            self.kinds.retain(|query_id, _| present.contains(query_id));
             self.usual.retain(|query_id| present.contains(&query_id));
         }
         self.mark(snapshot.at, snapshot.seconds);
@@ -196,12 +198,19 @@ impl StatementHistory {
     }
 
     fn grow(&mut self, last: &Snapshot, snapshot: &Snapshot) -> StatementInterval {
-        let mut interval = StatementInterval::default();
+        let seconds = snapshot.seconds - last.seconds;
+        let mut interval = StatementInterval { seconds, ..StatementInterval::default() };
         let mut moments = Vec::new();
         self.unsettled.clear();
         for (key, counters) in &snapshot.entries {
             let growth = counters.since(last.entries.get(key).copied());
-            if growth.calls <= 0.0 || !self.touches_rows.get(&key.query_id).copied().unwrap_or(false) {
+            let Some(kind) = self.kinds.get(&key.query_id).copied().flatten().filter(|_| growth.calls > 0.0) else {
+                continue;
+            };
+            if key.toplevel {
+                interval.calls_by_kind[kind as usize] += growth.calls;
+            }
+            if !kind.touches_rows() {
                 continue;
             }
             self.totals.entry(key.query_id).or_default().add(growth);

@@ -18,9 +18,9 @@ fn reading(second: i64, entries: &[(i64, i64, f64)]) -> Snapshot {
 
 fn history() -> StatementHistory {
     let mut history = StatementHistory::default();
-    history.classify(1, true);
-    history.classify(2, true);
-    history.classify(9, false);
+    history.classify(1, Some(StatementKind::Select));
+    history.classify(2, Some(StatementKind::Update));
+    history.classify(9, Some(StatementKind::Other));
     history
 }
 
@@ -39,13 +39,24 @@ fn growth_is_summed_over_the_statements_that_touch_rows() {
 }
 
 #[test]
+fn executions_are_counted_by_kind_and_those_of_functions_and_of_transaction_control_are_not() {
+    let mut history = history();
+    history.classify(8, None);
+    history.push(reading(0, &[]));
+    let mut next = reading(60, &[(1, 30, 1.0), (2, 5, 1.0), (8, 1_000, 1.0), (9, 2, 1.0)]);
+    next.insert(Key { toplevel: false, ..key(1) }, Counters::new(10, 10, 90.0, 0.0));
+    let interval = history.push(next).unwrap();
+    assert_eq!((interval.seconds, interval.calls_by_kind), (60.0, [30.0, 0.0, 5.0, 0.0, 2.0]));
+}
+
+#[test]
 fn an_unknown_statement_is_left_out_until_its_text_was_read() {
     let mut history = history();
     history.push(reading(0, &[]));
     let next = reading(60, &[(3, 5, 5.0)]);
     assert_eq!(history.unknown(&next), [3]);
     assert_eq!(history.push(next).unwrap().calls, 0.0);
-    history.classify(3, true);
+    history.classify(3, Some(StatementKind::Select));
     assert_eq!(history.push(reading(120, &[(3, 7, 9.0)])).unwrap().total_ms, 4.0);
 }
 

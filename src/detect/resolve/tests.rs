@@ -183,10 +183,10 @@ fn durations_have_defaults_and_errors_name_them() {
 #[test]
 fn a_verdict_below_the_rules_confidence_is_no_breach() {
     let normal = Normal { centre: 10.0, scale: 1.0, minimum: 0.0, maximum: f64::INFINITY, confidence: 0.8 };
-    let sight = Sight { value: 20.0, normal: Some(normal) };
+    let sight = Sight::new(7, 0, 20.0).with_normal(Some(normal));
     for (confidence, breach) in [(None, true), (Some(81), false), (Some(79), true)] {
         let rule = resolve(&AnomalyRuleSpec { confidence, ..sigma("3") }, &metrics());
-        let verdict = rule.ok().and_then(|rule| rule.judge(7, &sight));
+        let verdict = rule.ok().and_then(|rule| rule.judge(&rule.detector.memory(), &sight));
         assert_eq!(verdict.map(|verdict| (verdict.at, verdict.breach)), Some((7, breach)), "{confidence:?}");
         assert_eq!(verdict.and_then(|verdict| verdict.sigmas), Some(10.0));
     }
@@ -196,9 +196,11 @@ fn a_verdict_below_the_rules_confidence_is_no_breach() {
 fn a_limits_verdict_has_no_sigmas_even_over_a_ready_profile() {
     let normal = Normal { centre: 10.0, scale: 1.0, minimum: 0.0, maximum: f64::INFINITY, confidence: 0.8 };
     let rule = resolve(&limit("latency", "15"), &metrics());
-    let verdict = rule.ok().and_then(|rule| rule.judge(7, &Sight { value: 20.0, normal: Some(normal) }));
+    let sight = Sight::new(7, 0, 20.0).with_normal(Some(normal));
+    let verdict = rule.ok().and_then(|rule| rule.judge(&rule.detector.memory(), &sight));
     let expected = Verdict {
         at: 7,
+        metric: 0,
         value: 20.0,
         centre: None,
         lower: None,

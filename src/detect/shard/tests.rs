@@ -95,7 +95,7 @@ fn a_change_carries_the_onset_and_the_verdict_that_brought_it() {
     for index in 0..4 {
         shard.round(&Round { target, at: MONDAY + index * 10 * SECOND, values: vec![20.0] }, &mut changes);
     }
-    let opened = changes.last().copied();
+    let opened = changes.last();
     assert_eq!(opened.map(|change| (change.kind, change.onset)), Some((ChangeKind::Opened, MONDAY)));
     let verdict = opened.and_then(|change| change.verdict);
     assert_eq!(verdict.map(|verdict| verdict.at), Some(MONDAY + 30 * SECOND));

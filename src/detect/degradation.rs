@@ -1,0 +1,228 @@
+//! `detect.degradation`: gradually worse from day to day. The last day against the first of some days, the slope, and
+//! how steadily it went that way.
+//!
+//! The days are kept as medians of an hour (of three beyond ten days). Each time one is added, the season that the
+//! profile knows is taken out. Needs no profile: without one, whole days are compared, in which a daily season is the same.
+
+use super::rate::{Amount, amount_of};
+use super::resolve::milliseconds;
+use super::trend::accepted_chance;
+use super::units::limit_in_unit;
+use super::window::{DAY_MS, Lengths, Stretch, Window, without_season};
+use super::{Band, Detect, Evidence, FieldError, MetricSet, Sight};
+use crate::api::{AnomalyRuleSpec, Side};
+use crate::stats;
+
+const HOUR_MS: i64 = 3_600_000;
+/// Days up to which medians are those of one hour.
+const HOURLY_DAYS: i64 = 10;
+/// Share of a day's medians that it takes for a day to count.
+const COVERED: f64 = 0.25;
+/// Share of the whole change within which a day still counts as before the onset.
+const UNCHANGED: f64 = 0.1;
+
+/// Gradually worse from day to day.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Degradation {
+    /// 1 where worse is above, -1 where it is below.
+    sign: f64,
+    /// Least change.
+    by: Amount,
+    /// Days between the first and the last.
+    days: usize,
+    lengths: Lengths,
+    /// In the metric's unit.
+    limit: Option<f64>,
+    chance: f64,
+}
+
+/// What is remembered of one target.
+#[derive(Clone, Debug, Default)]
+pub struct DegradationMemory {
+    window: Window,
+    found: Option<Course>,
+}
+
+/// How it went over the days.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Course {
+    /// Median of the first day.
+    then: f64,
+    /// Median of the last day.
+    now: f64,
+    /// Days between them.
+    days: f64,
+    /// In the metric's unit.
+    slope_per_day: f64,
+    /// The change in robust standard deviations of the profile; `None` without one.
+    sigmas: Option<f64>,
+    /// Days since it began to get worse.
+    persistence_days: f64,
+    /// Share of these on which it got worse.
+    worse_share: f64,
+    /// Probability that it went that way so steadily by chance.
+    chance: f64,
+}
+
+impl Detect for Degradation {
+    type Memory = DegradationMemory;
+
+    const NAME: &'static str = "degradation";
+    const NEEDS_PROFILE: bool = false;
+
+    fn resolve(
+        spec: &AnomalyRuleSpec,
+        metric: usize,
+        metrics: &MetricSet,
+    ) -> Option<Result<(usize, Self), FieldError>> {
+        let written = spec.detect.degradation.as_ref()?;
+        let resolved = || {
+            let by = amount_of("detect.degradation.by", &written.by, metric, metrics)?;
+            let over = milliseconds("detect.degradation.over", &written.over)?;
+            let days = over / DAY_MS;
+            if over % DAY_MS != 0 || !(3..=30).contains(&days) {
+                return Err(FieldError::new("detect.degradation.over", &written.over.0, "3d to 30d, in whole days"));
+            }
+            let field = "detect.degradation.limit";
+            let limit = match &written.limit {
+                Some(limit) => match limit_in_unit(field, limit, metric, metrics)? {
+                    (judged, limit) if judged == metric => Some(limit),
+                    _ => return Err(FieldError::new(field, limit, "a number in the metric's unit")),
+                },
+                None => None,
+            };
+            let stretch_ms = if days <= HOURLY_DAYS { HOUR_MS } else { 3 * HOUR_MS };
+            // The first day and the last are both whole.
+            let count = usize::try_from((days + 1) * DAY_MS / stretch_ms).unwrap_or(1);
+            Ok((metric, Self {
+                sign: if written.worse == Side::Above { 1.0 } else { -1.0 },
+                by,
+                days: usize::try_from(days).unwrap_or(1),
+                lengths: Lengths { stretch_ms, count },
+                limit,
+                chance: accepted_chance(spec.sensitivity),
+            }))
+        };
+        Some(resolved())
+    }
+
+    fn history(&self) -> Option<i64> {
+        Some(self.lengths.span_ms())
+    }
+
+    fn take(&self, memory: &mut DegradationMemory, sight: &Sight<'_>) {
+        if memory.window.take(&self.lengths, sight.at, sight.value) {
+            memory.found = self.judge(&memory.window, sight);
+        }
+    }
+
+    fn exceeds(&self, memory: &DegradationMemory, _: &Sight<'_>) -> Option<bool> {
+        let course = memory.found?;
+        let change = self.sign * (course.now - course.then);
+        Some(change >= self.by.of(course.then) && change > 0.0 && course.chance < self.chance)
+    }
+
+    /// One less the probability that it went that way so steadily by chance.
+    fn confidence(&self, memory: &DegradationMemory, _: &Sight<'_>) -> f64 {
+        memory.found.map_or(0.0, |course| 1.0 - course.chance)
+    }
+
+    /// The first day's level, and the change that is a breach; without the season.
+    fn band(&self, memory: &DegradationMemory, _: &Sight<'_>) -> Band {
+        let Some(course) = memory.found else { return Band::default() };
+        let bound = Some(course.then + self.sign * self.by.of(course.then)).filter(|bound| bound.is_finite());
+        let (lower, upper) = if self.sign > 0.0 { (None, bound) } else { (bound, None) };
+        Band { centre: Some(course.then), lower, upper }
+    }
+
+    fn evidence(&self, memory: &DegradationMemory, sight: &Sight<'_>, metrics: &MetricSet) -> Vec<Evidence> {
+        let Some(course) = memory.found else { return Vec::new() };
+        let unit = metrics.get(sight.metric).map_or("", |descriptor| descriptor.unit.as_str()).to_owned();
+        let change = course.now - course.then;
+        let mut evidence = vec![
+            Evidence::number(format!("{:.0} days ago", course.days), course.then, unit.clone()),
+            Evidence::number("today", course.now, unit.clone()),
+        ];
+        let relative = 100.0 * change / course.then.abs();
+        if relative.is_finite() {
+            evidence.push(Evidence::number("change", relative, "%"));
+        }
+        evidence.push(Evidence::number("slope", course.slope_per_day, format!("{unit}/day")));
+        if let Some(sigmas) = course.sigmas {
+            evidence.push(Evidence::number("deviation", sigmas, "sigma"));
+        }
+        evidence.push(Evidence::number("persistence", course.persistence_days, "days"));
+        evidence.push(Evidence::number("days on which it got worse", 100.0 * course.worse_share, "%"));
+        if let Some(days) = self.days_to_limit(&course) {
+            evidence.push(Evidence::number("days to the limit", days, "days"));
+        }
+        evidence.push(Evidence::number("chance", 100.0 * course.chance, "%"));
+        evidence
+    }
+}
+
+impl Degradation {
+    fn days_to_limit(&self, course: &Course) -> Option<f64> {
+        let days = (self.limit? - course.now) / course.slope_per_day;
+        (days.is_finite() && days >= 0.0 && self.sign * course.slope_per_day > 0.0).then_some(days)
+    }
+
+    fn judge(&self, window: &Window, sight: &Sight<'_>) -> Option<Course> {
+        let mut stretches = window.stretches(&self.lengths);
+        without_season(&mut stretches, sight);
+        let days = self.day_medians(&stretches);
+        let present: Vec<(f64, f64)> = days.iter().copied().filter(|(_, median)| median.is_finite()).collect();
+        let (&(first, then), &(last, now)) = (present.first()?, present.last()?);
+        let span = last - first;
+        // The last day has to be there, and the first, or the one after it.
+        if last < self.days as f64 || span < self.days as f64 - 1.0 || span < 2.0 {
+            return None;
+        }
+        let points = stretches.iter().enumerate().filter(|(_, stretch)| stretch.median.is_finite());
+        let points: Vec<(f64, f64)> = points.map(|(index, stretch)| (index as f64, stretch.median)).collect();
+        let slope = stats::theil_sen(&points)?.slope;
+        let values: Vec<f64> = stretches.iter().map(|stretch| self.sign * stretch.median).collect();
+        let chance = stats::chance_of_rise(&values, self.sign * slope);
+        let (persistence_days, worse_share) = self.persistence(&present);
+        let scale = sight.normal_of(sight.metric).map(|normal| normal.scale).filter(|scale| *scale > 0.0);
+        Some(Course {
+            then,
+            now,
+            days: span,
+            slope_per_day: slope * DAY_MS as f64 / self.lengths.stretch_ms as f64,
+            sigmas: scale.map(|scale| (now - then) / scale),
+            persistence_days,
+            worse_share,
+            chance,
+        })
+    }
+
+    /// Number and median of each day, from 0; `NaN` where too little of it is there.
+    fn day_medians(&self, stretches: &[Stretch]) -> Vec<(f64, f64)> {
+        let of_day = usize::try_from(DAY_MS / self.lengths.stretch_ms).unwrap_or(1);
+        // The last stretch ends the last day: an incomplete day is the first.
+        let days = stretches.rchunks(of_day).enumerate().map(|(age, day)| {
+            let mut values: Vec<f32> =
+                day.iter().map(|stretch| stretch.median as f32).filter(|median| median.is_finite()).collect();
+            let covered = values.len() as f64 >= COVERED * of_day as f64;
+            let median = if covered { stats::median(&mut values) } else { None };
+            (self.days as f64 - age as f64, median.unwrap_or(f64::NAN))
+        });
+        let mut days: Vec<(f64, f64)> = days.collect();
+        days.reverse();
+        days
+    }
+
+    /// Days since the last one that was about as good as the first, and the share of the steps since then that went
+    /// the worse way.
+    fn persistence(&self, days: &[(f64, f64)]) -> (f64, f64) {
+        let (Some(&(_, then)), Some(&(last, now))) = (days.first(), days.last()) else { return (0.0, 0.0) };
+        let tolerated = UNCHANGED * self.sign * (now - then);
+        let good = |(_, median): &(f64, f64)| self.sign * (median - then) <= tolerated;
+        let onset = days.iter().rposition(good).unwrap_or(0);
+        let steps = days[onset..].windows(2);
+        let count = steps.len() as f64;
+        let worse = steps.filter(|pair| self.sign * (pair[1].1 - pair[0].1) > 0.0).count() as f64;
+        (last - days[onset].0, if count > 0.0 { worse / count } else { 0.0 })
+    }
+}

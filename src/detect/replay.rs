@@ -1,0 +1,87 @@
+//! A memory made of history, beside the shard.
+
+use super::sight::{Around, Peer};
+use super::{Detector, Memory, Normal, Rule, Sight};
+use crate::learn::{HOURS_OF_WEEK, hour_of_week};
+
+/// What is normal for each metric of a target per hour of the week, as it was when the replay began.
+pub(super) type Normals = Vec<Option<Box<[Normal; HOURS_OF_WEEK]>>>;
+
+/// Feeds history to the memory of one rule and target. Needs nothing of the shard: it may run on another thread.
+pub struct Replay {
+    metric: usize,
+    metrics: usize,
+    detector: Detector,
+    normals: Normals,
+    memory: Memory,
+    until: Option<i64>,
+    /// A whole round, for a detector of one metric.
+    room: Vec<f32>,
+}
+
+/// A memory that has taken its history: for [`super::Shard::warm`].
+pub struct Warmed {
+    pub(super) metric: usize,
+    pub(super) detector: Detector,
+    pub(super) memory: Memory,
+    /// Time of the last sample in it.
+    pub(super) until: Option<i64>,
+}
+
+struct Snapshot<'a> {
+    normals: &'a Normals,
+    hour: usize,
+}
+
+impl Around for Snapshot<'_> {
+    fn normal_of(&self, metric: usize) -> Option<Normal> {
+        self.normals.get(metric)?.as_ref().map(|hours| hours[self.hour])
+    }
+
+    fn each_peer(&self, _: &mut dyn FnMut(Peer)) {}
+}
+
+impl Replay {
+    pub(super) fn new(rule: &Rule, metrics: usize, normals: Normals) -> Self {
+        let (detector, memory) = (rule.detector.clone(), rule.detector.memory());
+        Self { metric: rule.metric, metrics, detector, normals, memory, until: None, room: vec![f32::NAN; metrics] }
+    }
+
+    /// How much history is wanted, in ms.
+    pub fn history(&self) -> i64 {
+        self.detector.history().unwrap_or(0)
+    }
+
+    /// Indices of the metrics whose history is wanted.
+    pub fn wants(&self) -> Vec<usize> {
+        if self.detector.judges_all() { (0..self.metrics).collect() } else { vec![self.metric] }
+    }
+
+    /// Takes a round of the wanted metrics, in their order; `NaN` where there is none. Rounds come in order of time:
+    /// one that is not later than the one before is passed over.
+    pub fn take(&mut self, at: i64, values: &[f32]) {
+        if self.until.is_some_and(|until| at <= until) || !values.iter().any(|value| value.is_finite()) {
+            return;
+        }
+        self.until = Some(at);
+        let snapshot = Snapshot { normals: &self.normals, hour: hour_of_week(at) };
+        let normal = if self.detector.needs_profile() { snapshot.normal_of(self.metric) } else { None };
+        let (value, values) = if self.detector.judges_all() {
+            (values.get(self.metric).copied(), values)
+        } else {
+            let value = values.first().copied();
+            if let (Some(place), Some(value)) = (self.room.get_mut(self.metric), value) {
+                *place = value;
+            }
+            (value, self.room.as_slice())
+        };
+        let value = value.filter(|value| value.is_finite()).map_or(f64::NAN, f64::from);
+        let sight = Sight::new(at, self.metric, value).with_values(values).with_normal(normal).with_around(&snapshot);
+        self.detector.take(&mut self.memory, &sight);
+    }
+
+    /// The memory, to be handed to the shard.
+    pub fn finish(self) -> Warmed {
+        Warmed { metric: self.metric, detector: self.detector, memory: self.memory, until: self.until }
+    }
+}

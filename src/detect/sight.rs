@@ -1,0 +1,101 @@
+//! What a detector sees of one sample.
+
+use super::Normal;
+use crate::measure::ABSENT;
+
+/// One value of one metric, and what is known around it. Cheap to make and to copy: what stands around is looked up
+/// only when a detector asks for it.
+#[derive(Clone, Copy)]
+pub struct Sight<'a> {
+    /// Time of the value, milliseconds since the Unix epoch. Rounds may come late, but a rule never sees time go
+    /// backwards by more than a clock that was set back.
+    pub at: i64,
+    /// Index of the metric.
+    pub metric: usize,
+    /// Value, in the metric's unit; finite. Of a detector that judges all metrics ([`super::Detector::judges_all`]) it
+    /// may be `NaN`, when that one metric has no value in this round.
+    pub value: f64,
+    /// What is normal for the metric now. `None` while there is no ready profile, and always for a detector that does
+    /// not need one: such a one asks [`Sight::normal_of`].
+    pub normal: Option<Normal>,
+    values: &'a [f32],
+    around: &'a dyn Around,
+}
+
+/// Another database of the same Baseline.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Peer {
+    /// Its last value of the same metric, in the metric's unit; finite.
+    pub value: f64,
+    /// Time since that value in ms; at most two intervals of the metric.
+    pub age_ms: i64,
+    /// What is normal for that database now; `None` unless its profile is ready.
+    pub normal: Option<Normal>,
+}
+
+/// What stands around a value. The shard is one; tests have others.
+pub trait Around {
+    /// What is normal for a metric of the same database now; `None` unless its profile is ready.
+    fn normal_of(&self, metric: usize) -> Option<Normal>;
+
+    /// Hands each peer with a fresh value of the sight's metric to `take`, in no certain order.
+    fn each_peer(&self, take: &mut dyn FnMut(Peer));
+}
+
+/// Nothing around.
+pub struct Alone;
+
+impl Around for Alone {
+    fn normal_of(&self, _: usize) -> Option<Normal> {
+        None
+    }
+
+    fn each_peer(&self, _: &mut dyn FnMut(Peer)) {}
+}
+
+impl<'a> Sight<'a> {
+    /// A value and nothing else.
+    pub fn new(at: i64, metric: usize, value: f64) -> Self {
+        Self { at, metric, value, normal: None, values: &[], around: &Alone }
+    }
+
+    /// With the values of the whole round, in metric order.
+    #[must_use]
+    pub fn with_values(self, values: &'a [f32]) -> Self {
+        Self { values, ..self }
+    }
+
+    /// With what is normal for the metric.
+    #[must_use]
+    pub fn with_normal(self, normal: Option<Normal>) -> Self {
+        Self { normal, ..self }
+    }
+
+    /// With what stands around.
+    #[must_use]
+    pub fn with_around(self, around: &'a dyn Around) -> Self {
+        Self { around, ..self }
+    }
+
+    /// The values of the whole round, in metric order; [`ABSENT`] where there is none. May be shorter than the
+    /// metrics: what is missing is absent.
+    pub fn values(&self) -> &'a [f32] {
+        self.values
+    }
+
+    /// Value of a metric in this round; `None` when there is none. A metric over statements has none in light rounds.
+    pub fn value_of(&self, metric: usize) -> Option<f64> {
+        let value = self.values.get(metric).copied().unwrap_or(ABSENT);
+        value.is_finite().then(|| f64::from(value))
+    }
+
+    /// What is normal for a metric of this database now; `None` unless its profile is ready.
+    pub fn normal_of(&self, metric: usize) -> Option<Normal> {
+        self.around.normal_of(metric)
+    }
+
+    /// Hands each peer with a fresh value of this metric to `take`, in no certain order.
+    pub fn each_peer(&self, mut take: impl FnMut(Peer)) {
+        self.around.each_peer(&mut take);
+    }
+}

@@ -1,0 +1,62 @@
+//! What stands around a value in the shard: the other metrics' profiles, and the peers.
+
+use super::Normal;
+use super::columns::Columns;
+use super::latest::Latest;
+use super::sight::{Around, Peer};
+use crate::learn::hour_of_week;
+
+/// A value of a peer is fresh within so many intervals of its metric.
+const FRESH_INTERVALS: i64 = 2;
+
+/// The view of one target at one instant, for a rule on one metric.
+#[derive(Clone, Copy)]
+pub(super) struct Surroundings<'a> {
+    columns: &'a Columns,
+    latest: &'a Latest,
+    target: usize,
+    first: usize,
+    metrics: usize,
+    at: i64,
+    hour: usize,
+    metric: usize,
+    interval_ms: i64,
+}
+
+impl<'a> Surroundings<'a> {
+    pub fn new(columns: &'a Columns, latest: &'a Latest, target: usize, first: usize, metrics: usize) -> Self {
+        Self { columns, latest, target, first, metrics, at: 0, hour: 0, metric: 0, interval_ms: 0 }
+    }
+
+    pub fn at(self, at: i64) -> Self {
+        Self { at, hour: hour_of_week(at), ..self }
+    }
+
+    /// For a rule on that metric, whose values come that far apart; without this there are no peers.
+    pub fn of(self, metric: usize, interval_ms: i64) -> Self {
+        Self { metric, interval_ms, ..self }
+    }
+
+    pub fn normal(&self, metric: usize) -> Option<Normal> {
+        (metric < self.metrics).then(|| self.columns.normal(self.first + metric, self.hour))?
+    }
+}
+
+impl Around for Surroundings<'_> {
+    fn normal_of(&self, metric: usize) -> Option<Normal> {
+        self.normal(metric)
+    }
+
+    fn each_peer(&self, take: &mut dyn FnMut(Peer)) {
+        let patience = self.interval_ms.saturating_mul(FRESH_INTERVALS);
+        for member in self.latest.peers(self.target).filter(|member| self.metric < member.metrics) {
+            let series = member.first + self.metric;
+            let Some((value, at)) = self.latest.value(series) else { continue };
+            // The clock is one for all; what a peer says later in the same round is as fresh as can be.
+            let age_ms = self.at.saturating_sub(at).max(0);
+            if age_ms <= patience {
+                take(Peer { value: f64::from(value), age_ms, normal: self.columns.normal(series, self.hour) });
+            }
+        }
+    }
+}

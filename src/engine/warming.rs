@@ -1,0 +1,140 @@
+//! Makes the memory of detectors from the history, beside the engine: when a rule is attached or edited, at start, and
+//! when a server has another role.
+//!
+//! It waits for the first lessons: what is normal is part of what a detector sees. A round that comes meanwhile is in the
+//! history or among the target's recent rounds, mostly in both, and is taken once, by its time.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+
+use super::task::{Task, now};
+use crate::detect::{MetricSet, Replay, Warmed};
+use crate::history::Store;
+use crate::measure::{Role, TargetKey};
+
+/// History is read in pieces of this length, to hold little of it at once.
+const PIECE_MS: i64 = 86_400_000;
+
+/// A memory that took its history.
+pub(super) struct Warm {
+    pub target: usize,
+    pub incarnation: u64,
+    pub rule: u64,
+    /// `None` when the replay broke off.
+    pub warmed: Option<Warmed>,
+}
+
+/// Which databases are peers: those of one Baseline in the same role.
+#[derive(Default)]
+pub(super) struct Groups {
+    ids: HashMap<(String, String, bool), u64>,
+}
+
+impl Groups {
+    pub fn of(&mut self, key: &TargetKey, role: Role) -> u64 {
+        let next = self.ids.len() as u64;
+        let name = (key.namespace.clone(), key.baseline.clone(), role == Role::Replica);
+        *self.ids.entry(name).or_insert(next)
+    }
+}
+
+impl Task {
+    /// Begins the replay for every cold rule of a target for which none is under way.
+    pub fn warm(&mut self, index: usize) {
+        let Some(Some(target)) = self.targets.get_mut(index) else { return };
+        if !target.progress.has_lessons() {
+            return;
+        }
+        for (rule, meaning) in self.shard.cold(index) {
+            if !target.warming.insert(rule) {
+                continue;
+            }
+            let Some(replay) = self.shard.replay(index, meaning) else { continue };
+            let course = Course {
+                store: self.store.clone(),
+                key: target.series.key.clone(),
+                metrics: target.metrics.clone(),
+                permits: self.replays.clone(),
+            };
+            let (incarnation, done) = (target.incarnation, self.warm.clone());
+            tokio::spawn(async move {
+                let warmed = course.take(replay, now()).await;
+                // The engine may have gone meanwhile; then nobody needs it.
+                let _ = done.send(Warm { target: index, incarnation, rule, warmed }).await;
+            });
+        }
+    }
+
+    /// Judges by that memory from now on.
+    pub fn warmed(&mut self, warm: Warm) {
+        let Warm { target: index, incarnation, rule, warmed } = warm;
+        let Some(Some(target)) = self.targets.get_mut(index) else { return };
+        if target.incarnation != incarnation {
+            return;
+        }
+        // A replay that broke off is not tried over and over.
+        let Some(warmed) = warmed else { return };
+        target.warming.remove(&rule);
+        let until = target.other_role_until;
+        let recent = target.recent.iter().filter(|(at, _)| until.is_none_or(|until| *at > until));
+        let recent = recent.map(|(at, values)| (*at, &**values));
+        if self.shard.warm(index, rule, warmed, recent) {
+            let name = self.rules.get(rule).map(|rule| rule.name.as_str());
+            tracing::info!(target = %target.settings.key, rule = name, "the rule remembers its history");
+        }
+        // It may have been edited meanwhile: then this was the memory of another rule.
+        self.warm(index);
+    }
+}
+
+/// The replay of one rule and target, with everything that it needs.
+struct Course {
+    store: Store,
+    key: TargetKey,
+    metrics: Arc<MetricSet>,
+    permits: Arc<Semaphore>,
+}
+
+impl Course {
+    /// Takes the history up to now. Where it cannot be read the rule begins with what could be: better a detector that
+    /// has to learn than none.
+    async fn take(self, mut replay: Replay, now_ms: i64) -> Option<Warmed> {
+        let _permit = self.permits.acquire().await.ok()?;
+        let wanted = replay.wants();
+        let names: Vec<&str> =
+            wanted.iter().filter_map(|metric| Some(self.metrics.get(*metric)?.name.as_str())).collect();
+        let mut from = now_ms.saturating_sub(replay.history());
+        if let Ok(Some((first, _))) = self.store.extent(&self.key).await {
+            from = from.max(first);
+        }
+        loop {
+            let last = from.saturating_add(PIECE_MS) > now();
+            // Whatever was written until now: what came later is among the recent rounds.
+            let to = if last { i64::MAX } else { from + PIECE_MS };
+            let (instants, columns) = match self.store.read_rounds(&self.key, &names, from, to).await {
+                Ok(read) => read,
+                Err(error) => {
+                    tracing::warn!(target = %self.key, %error, "history cannot be read; the rule begins with what could be");
+                    return Some(replay.finish());
+                }
+            };
+            replay = tokio::task::spawn_blocking(move || feed(replay, &instants, &columns)).await.ok()?;
+            if last {
+                return Some(replay.finish());
+            }
+            from = to;
+        }
+    }
+}
+
+fn feed(mut replay: Replay, instants: &[i64], columns: &[Vec<f32>]) -> Replay {
+    let mut values = Vec::with_capacity(columns.len());
+    for (round, at) in instants.iter().enumerate() {
+        values.clear();
+        values.extend(columns.iter().map(|column| column.get(round).copied().unwrap_or(f32::NAN)));
+        replay.take(*at, &values);
+    }
+    replay
+}
