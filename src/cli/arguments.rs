@@ -75,6 +75,8 @@ pub(super) enum Format {
     Json,
     Yaml,
     Name,
+    /// Rows, of the commands over series only
+    Csv,
 }
 
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]

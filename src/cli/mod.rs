@@ -17,6 +17,8 @@ mod figures;
 mod fixes;
 mod output;
 mod refuse;
+#[allow(dead_code, unused_imports, reason = "the commands over series come next")]
+mod series;
 mod status;
 mod table;
 mod text;
