@@ -8,6 +8,7 @@
 mod capacity;
 mod commands;
 mod database;
+mod detectors;
 mod idle;
 mod latency;
 mod learning;
@@ -68,6 +69,7 @@ fn main() -> Result<()> {
     // First, while the memory of this process holds nothing else.
     let mut figures = runtime.block_on(capacity::measure())?;
     figures.extend(scoring::measure()?);
+    figures.extend(detectors::measure()?);
     figures.extend(streaming::measure()?);
     figures.extend(runtime.block_on(learning::measure())?);
     if std::env::var("DBMEDIC_FIGURES").is_ok_and(|which| which == "engine") {

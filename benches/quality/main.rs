@@ -6,9 +6,11 @@
 
 mod clean;
 mod document;
+mod forecasts;
 mod generate;
 mod nab;
 mod power;
+mod sections;
 mod work;
 
 use std::path::PathBuf;
@@ -34,7 +36,8 @@ fn main() -> Result<()> {
             }
         }
     }
-    let sections: [(&str, fn() -> String); 2] = [("clean", clean::measure), ("power", power::measure)];
+    let sections: [(&str, fn() -> String); 3] =
+        [("clean", clean::measure), ("power", power::measure), ("forecasts", sections::forecast)];
     for (section, measure) in sections {
         if wanted(section) {
             put(&mut document, section, || Ok(measure()))?;
