@@ -143,4 +143,5 @@ pub enum IncidentState {
     Open,
     Clearing,
     NoData,
+    Suppressed,
 }

@@ -4,7 +4,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use kube::CustomResourceExt;
 use serde_json::{Map, Value, json};
 
-use super::{Anomaly, AnomalyRule, Baseline, Remediation, RemediationApproval, RemediationPolicy};
+use super::{Anomaly, AnomalyException, AnomalyRule, Baseline, Remediation, RemediationApproval, RemediationPolicy};
 use crate::measure;
 
 /// First line of every generated file.
@@ -26,6 +26,7 @@ pub fn all() -> Vec<(&'static str, CustomResourceDefinition)> {
     vec![
         ("baselines.yaml", Baseline::crd()),
         ("anomalyrules.yaml", AnomalyRule::crd()),
+        ("anomalyexceptions.yaml", AnomalyException::crd()),
         ("remediationpolicies.yaml", RemediationPolicy::crd()),
         ("anomalies.yaml", Anomaly::crd()),
         ("remediations.yaml", Remediation::crd()),

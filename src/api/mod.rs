@@ -7,6 +7,7 @@
 #![allow(clippy::doc_markdown, reason = "doc comments become the descriptions of the schema")]
 
 mod anomaly;
+mod anomaly_exception;
 mod anomaly_rule;
 mod baseline;
 pub mod conditions;
@@ -22,6 +23,7 @@ pub use anomaly::{
     Anomaly, AnomalySpec, AnomalyState, AnomalyStatus, Band, Evidence, IndexCandidate, LookedAt, Observed, PlanNode,
     RootCause, RootCauseKind, StatementEvidence, Walk,
 };
+pub use anomaly_exception::{AnomalyException, AnomalyExceptionSpec, AnomalyExceptionStatus, DateRange};
 pub use anomaly_rule::{
     AnomalyRule, AnomalyRuleSpec, AnomalyRuleStatus, IncidentState, Remediate, Sensitivity, Severity, TargetState,
 };

@@ -13,7 +13,9 @@ use super::output::Report;
 use super::table::{Cell, Table, Tone};
 use super::text::clean;
 use crate::api::conditions::{find, types};
-use crate::api::{Anomaly, Baseline, Mode, Remediation, RemediationPolicy, RemediationState, Severity};
+use crate::api::{
+    Anomaly, AnomalyException, Baseline, Mode, Remediation, RemediationPolicy, RemediationState, Severity,
+};
 
 /// Baselines, policies and waiting changes.
 #[derive(Debug, Serialize)]
@@ -22,6 +24,8 @@ pub(super) struct Status {
     pub baselines: Vec<BaselineRow>,
     pub policies: Vec<PolicyRow>,
     pub awaiting_approval: Vec<Waiting>,
+    /// Exceptions that are active now or not ready.
+    pub exceptions: Vec<ExceptionRow>,
     /// Worst severity of all open anomalies, also of those whose Baseline is gone.
     pub worst: Option<Severity>,
     #[serde(skip)]
@@ -61,6 +65,20 @@ pub(super) struct PolicyRow {
     age: String,
 }
 
+/// A known peak or a maintenance that is active now, or that cannot be used.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ExceptionRow {
+    pub namespace: String,
+    pub name: String,
+    pub baseline: String,
+    pub active: bool,
+    pub effect: Option<String>,
+    /// End of the window that is active (RFC 3339).
+    pub until: Option<String>,
+    pub message: Option<String>,
+}
+
 /// A change that waits for a person.
 #[derive(Debug, Serialize)]
 pub(super) struct Waiting {
@@ -70,9 +88,10 @@ pub(super) struct Waiting {
 
 /// Reads everything that the status is made of.
 pub(super) async fn read(cluster: &Cluster, now: Timestamp) -> Result<Status, Failure> {
-    let (baselines, policies, anomalies, remediations) =
-        tokio::try_join!(cluster.list(), cluster.list(), cluster.list(), cluster.list())?;
-    Ok(model(baselines, policies, &anomalies, &remediations, cluster.all_namespaces, now))
+    let (baselines, policies, anomalies, remediations, exceptions) =
+        tokio::try_join!(cluster.list(), cluster.list(), cluster.list(), cluster.list(), cluster.list())?;
+    let status = model(baselines, policies, &anomalies, &remediations, cluster.all_namespaces, now);
+    Ok(Status { exceptions: known(exceptions), ..status })
 }
 
 fn model(
@@ -135,8 +154,27 @@ fn model(
         awaiting_approval: waiting
             .map(|object| Waiting { namespace: object.namespace().unwrap_or_default(), name: object.name_any() })
             .collect(),
+        exceptions: Vec::new(),
         all_namespaces,
     }
+}
+
+fn known(exceptions: Vec<AnomalyException>) -> Vec<ExceptionRow> {
+    let rows = exceptions.into_iter().map(|object| {
+        let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
+        let status = object.status.unwrap_or_default();
+        let active = status.active == Some(true);
+        ExceptionRow {
+            namespace,
+            name,
+            baseline: clean(&object.spec.baseline_ref.name),
+            active,
+            effect: status.effect.as_deref().map(clean),
+            until: status.next_to.as_deref().filter(|_| active).map(clean),
+            message: complaint(&status.conditions, &[types::READY]),
+        }
+    });
+    rows.filter(|row| row.active || row.message.is_some()).collect()
 }
 
 fn state_of(conditions: &[Condition], type_: &str) -> String {
@@ -225,6 +263,23 @@ impl Status {
         Table { headers: self.headed(headers), rows: rows.collect() }
     }
 
+    fn exception_table(&self) -> Table {
+        let rows = self.exceptions.iter().map(|row| {
+            let active = if row.active { Cell::toned("● yes", Tone::Watch) } else { Cell::from("no") };
+            let cells: Vec<Cell> = vec![
+                row.name.as_str().into(),
+                row.baseline.as_str().into(),
+                active,
+                row.effect.as_deref().unwrap_or_default().into(),
+                row.until.as_deref().unwrap_or_default().into(),
+                row.message.as_deref().unwrap_or_default().into(),
+            ];
+            self.placed(&row.namespace, cells)
+        });
+        let headers = vec!["EXCEPTION", "BASELINE", "ACTIVE", "EFFECT", "UNTIL", "MESSAGE"];
+        Table { headers: self.headed(headers), rows: rows.collect() }
+    }
+
     fn headed(&self, mut headers: Vec<&'static str>) -> Vec<&'static str> {
         if self.all_namespaces {
             headers.insert(0, "NAMESPACE");
@@ -242,7 +297,12 @@ impl Status {
 
 impl Report for Status {
     fn tables(&self, wide: bool) -> Vec<Table> {
-        vec![self.baseline_table(wide), self.policy_table(wide)]
+        let mut tables = vec![self.baseline_table(wide), self.policy_table(wide)];
+        // Mostly there is none, and then nothing to say.
+        if !self.exceptions.is_empty() {
+            tables.push(self.exception_table());
+        }
+        tables
     }
 
     fn names(&self) -> Vec<String> {
@@ -303,6 +363,39 @@ orders     ✓ True   1           97%          ✗ 1 open, high   Authentication
 POLICY     MODE   CAN-FIX     FIXES-1H   SUCCESS   MESSAGE
 standard   auto   ? Unknown   1/10       <none>    <none>
 "
+        );
+    }
+
+    #[test]
+    fn exceptions_are_shown_while_they_are_active_or_cannot_be_used() {
+        let exception = |name: &str, status: serde_json::Value| -> AnomalyException {
+            let spec = json!({"baselineRef": {"name": "orders"}});
+            serde_json::from_value(json!({
+                "apiVersion": "dbmedic.io/v1alpha1", "kind": "AnomalyException",
+                "metadata": {"name": name, "namespace": "shop"}, "spec": spec, "status": status
+            }))
+            .unwrap()
+        };
+        let said = |said: Said| merge(&[], &[said], None, Timestamp::UNIX_EPOCH);
+        let accepted = said(Said::yes(types::READY, reasons::ACCEPTED, "applied"));
+        let wrong = said(Said::no(types::READY, reasons::INVALID_FIELD, "schedule: found \"x\", allowed cron"));
+        let (from, to) = ("2026-11-29T03:00:00Z", "2026-11-29T04:00:00Z");
+        let window = |active: bool| json!({"active": active, "effect": "suppress", "nextFrom": from, "nextTo": to, "conditions": accepted});
+        let exceptions = known(vec![
+            exception("maintenance", window(true)),
+            exception("later", window(false)),
+            exception("wrong", json!({"active": false, "conditions": wrong})),
+        ]);
+        let text = Status { exceptions, ..found() }.text(false, true, false);
+        assert_eq!(
+            text.split("\n\n").last(),
+            Some(
+                "\
+EXCEPTION     BASELINE   ACTIVE   EFFECT     UNTIL                  MESSAGE
+maintenance   orders     ● yes    suppress   2026-11-29T04:00:00Z   <none>
+wrong         orders     no       <none>     <none>                 InvalidField: schedule: found \"x\", allowed cron
+"
+            )
         );
     }
 

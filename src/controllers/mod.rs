@@ -3,6 +3,7 @@
 //! `observe` and `apply` hold a client and contain no policy; `decide` is a pure function and holds none.
 
 pub mod anomaly;
+pub mod anomaly_exception;
 pub mod anomaly_rule;
 pub mod baseline;
 mod context;

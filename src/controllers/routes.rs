@@ -4,7 +4,7 @@ use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
 
 use super::stores::{Changed, Kind, Stores};
-use crate::api::{Anomaly, AnomalyRule, Baseline, Remediation, RemediationPolicy};
+use crate::api::{Anomaly, AnomalyException, AnomalyRule, Baseline, Remediation, RemediationPolicy};
 use crate::engine::Noticed;
 
 /// An object that has to be looked at.
@@ -13,6 +13,7 @@ use crate::engine::Noticed;
 pub enum Work {
     Baseline(ObjectRef<Baseline>),
     Rule(ObjectRef<AnomalyRule>),
+    Exception(ObjectRef<AnomalyException>),
     Policy(ObjectRef<RemediationPolicy>),
     Anomaly(ObjectRef<Anomaly>),
     Remediation(ObjectRef<Remediation>),
@@ -21,12 +22,14 @@ pub enum Work {
 /// Everything, for the moment in which leadership begins.
 pub fn everything(stores: &Stores) -> Vec<Work> {
     let baselines = stores.baselines.state().into_iter().map(|object| Work::Baseline(ObjectRef::from_obj(&*object)));
+    let exceptions = stores.exceptions.state().into_iter().map(|object| Work::Exception(ObjectRef::from_obj(&*object)));
     let rules = stores.rules.state().into_iter().map(|object| Work::Rule(ObjectRef::from_obj(&*object)));
     let policies = stores.policies.state().into_iter().map(|object| Work::Policy(ObjectRef::from_obj(&*object)));
     let anomalies = stores.anomalies.state().into_iter().map(|object| Work::Anomaly(ObjectRef::from_obj(&*object)));
     let remediations =
         stores.remediations.state().into_iter().map(|object| Work::Remediation(ObjectRef::from_obj(&*object)));
-    baselines.chain(rules).chain(policies).chain(anomalies).chain(remediations).collect()
+    // First, so that nothing fires at a start that is known.
+    exceptions.chain(baselines).chain(rules).chain(policies).chain(anomalies).chain(remediations).collect()
 }
 
 /// The objects that a change concerns.
@@ -35,7 +38,11 @@ pub fn route(changed: &Changed, stores: &Stores) -> Vec<Work> {
     let name = changed.name.as_str();
     match changed.kind {
         // An overlap concerns every Baseline of the namespace.
-        Kind::Baseline => baselines_in(stores, namespace).chain(rules_of_baseline(stores, namespace, name)).collect(),
+        Kind::Baseline => baselines_in(stores, namespace)
+            .chain(rules_of_baseline(stores, namespace, name))
+            .chain(exceptions_where(stores, namespace, |exception| exception.spec.baseline_ref.name == name))
+            .collect(),
+        Kind::Exception => vec![Work::Exception(ObjectRef::new(name).within(namespace))],
         Kind::Pod => baselines_in(stores, namespace)
             .chain(anomalies_where(stores, namespace, |anomaly| anomaly.spec.pod == name))
             .chain(remediations_where(stores, namespace, |remediation| remediation.spec.plan.target.pod == name))
@@ -43,6 +50,9 @@ pub fn route(changed: &Changed, stores: &Stores) -> Vec<Work> {
         Kind::Rule => [Work::Rule(ObjectRef::new(name).within(namespace))]
             .into_iter()
             .chain(anomalies_where(stores, namespace, |anomaly| anomaly.spec.rule_ref.name == name))
+            .chain(exceptions_where(stores, namespace, |exception| {
+                exception.spec.rules.iter().any(|rule| rule == name)
+            }))
             .collect(),
         Kind::Policy => [Work::Policy(ObjectRef::new(name).within(namespace))]
             .into_iter()
@@ -109,6 +119,16 @@ fn rules_of_policy<'a>(stores: &'a Stores, namespace: &'a str, name: &'a str) ->
     in_namespace(stores.rules.state(), namespace)
         .filter(move |rule| rule.spec.remediate.as_ref().is_some_and(|remediate| remediate.policy_ref.name == name))
         .map(|rule| Work::Rule(ObjectRef::from_obj(&*rule)))
+}
+
+fn exceptions_where<'a>(
+    stores: &'a Stores,
+    namespace: &'a str,
+    matches: impl Fn(&AnomalyException) -> bool + 'a,
+) -> impl Iterator<Item = Work> + 'a {
+    in_namespace(stores.exceptions.state(), namespace)
+        .filter(move |exception| matches(exception))
+        .map(|exception| Work::Exception(ObjectRef::from_obj(&*exception)))
 }
 
 fn policies_in<'a>(stores: &'a Stores, namespace: &'a str) -> impl Iterator<Item = Work> + 'a {

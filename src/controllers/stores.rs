@@ -24,7 +24,9 @@ use tokio_util::sync::CancellationToken;
 
 use merging::Merging;
 
-use crate::api::{Anomaly, AnomalyRule, Baseline, Remediation, RemediationApproval, RemediationPolicy};
+use crate::api::{
+    Anomaly, AnomalyException, AnomalyRule, Baseline, Remediation, RemediationApproval, RemediationPolicy,
+};
 
 /// Label on a Job with the UID of the Remediation it works for: a name can be longer than a label.
 pub const REMEDIATION_LABEL: &str = "dbmedic.io/remediation";
@@ -38,6 +40,7 @@ const WATCH_SECONDS: u32 = 200;
 pub struct Stores {
     pub baselines: Store<Baseline>,
     pub rules: Store<AnomalyRule>,
+    pub exceptions: Store<AnomalyException>,
     pub policies: Store<RemediationPolicy>,
     pub anomalies: Store<Anomaly>,
     pub remediations: Store<Remediation>,
@@ -71,6 +74,7 @@ impl Progress {
 pub enum Kind {
     Baseline,
     Rule,
+    Exception,
     Policy,
     Anomaly,
     Remediation,
@@ -102,6 +106,7 @@ pub fn start(
     let mut starter = Starter { client, namespaces, changes, cancel, progress: Vec::new(), tasks: Vec::new() };
     let baselines = starter.watch::<Baseline>(Kind::Baseline, |_| None, "");
     let rules = starter.watch::<AnomalyRule>(Kind::Rule, |_| None, "");
+    let exceptions = starter.watch::<AnomalyException>(Kind::Exception, |_| None, "");
     let policies = starter.watch::<RemediationPolicy>(Kind::Policy, |_| None, "");
     let anomalies = starter.watch::<Anomaly>(Kind::Anomaly, |_| None, "");
     let remediations = starter.watch::<Remediation>(Kind::Remediation, |_| None, "");
@@ -117,7 +122,7 @@ pub fn start(
     for task in std::mem::take(&mut starter.tasks) {
         task(progress.clone());
     }
-    Stores { baselines, rules, policies, anomalies, remediations, approvals, pods, jobs, progress }
+    Stores { baselines, rules, exceptions, policies, anomalies, remediations, approvals, pods, jobs, progress }
 }
 
 impl Stores {
@@ -282,6 +287,7 @@ pub trait Prunable {
 
 impl Prunable for Baseline {}
 impl Prunable for AnomalyRule {}
+impl Prunable for AnomalyException {}
 impl Prunable for RemediationPolicy {}
 impl Prunable for Anomaly {}
 impl Prunable for Remediation {}

@@ -3,8 +3,8 @@
 //! without spare room for a quarter of what it holds.
 
 use super::Normal;
-use super::replay::Normals;
-use crate::learn::{HOURS_OF_WEEK, Profile};
+use super::replay::Known;
+use crate::learn::{HOURS_OF_WEEK, Profile, Stretch, Tails};
 
 /// Series of a block: 1 KiB of each hour lies side by side.
 const BLOCK: usize = 128;
@@ -27,6 +27,8 @@ pub(super) struct Columns {
     confidence: Vec<f32>,
     minimum: Vec<f32>,
     maximum: Vec<f32>,
+    stretch: Vec<Stretch>,
+    tails: Vec<Tails>,
 }
 
 impl Columns {
@@ -42,6 +44,8 @@ impl Columns {
         self.confidence.resize(self.used, 0.0);
         self.minimum.resize(self.used, f32::NEG_INFINITY);
         self.maximum.resize(self.used, f32::INFINITY);
+        self.stretch.resize(self.used, Stretch::NONE);
+        self.tails.resize(self.used, Tails::GAUSSIAN);
         first
     }
 
@@ -55,39 +59,49 @@ impl Columns {
         }
         self.ready[series] = profile.is_some_and(|profile| profile.ready);
         self.confidence[series] = profile.map_or(0.0, |profile| profile.confidence as f32);
+        self.stretch[series] = profile.map_or(Stretch::NONE, |profile| profile.stretch);
+        self.tails[series] = profile.map_or(Tails::GAUSSIAN, |profile| profile.tails);
         let bound = |bound: fn(&Profile) -> Option<f64>| profile.and_then(bound).map(|bound| bound as f32);
         self.minimum[series] = bound(|profile| profile.minimum).unwrap_or(f32::NEG_INFINITY);
         self.maximum[series] = bound(|profile| profile.maximum).unwrap_or(f32::INFINITY);
+    }
+
+    fn usual(&self, series: usize, hour: usize) -> Usual {
+        self.blocks[series / BLOCK][hour * BLOCK + series % BLOCK]
     }
 
     pub(super) fn is_ready(&self, series: usize) -> bool {
         self.ready[series]
     }
 
-    /// What is normal for adjacent series in each hour of the week; `None` where the profile is not ready.
-    pub(super) fn snapshot(&self, first: usize, series: usize) -> Normals {
-        let hours = |series| {
-            let unknown = Normal { centre: 0.0, scale: 0.0, minimum: 0.0, maximum: 0.0, confidence: 0.0 };
-            let mut hours = Box::new([unknown; HOURS_OF_WEEK]);
-            for (hour, normal) in hours.iter_mut().enumerate() {
-                *normal = self.normal(series, hour)?;
-            }
-            Some(hours)
+    /// What is known of adjacent series, to be taken elsewhere; `None` where the profile is not ready.
+    pub(super) fn copy(&self, first: usize, series: usize) -> Vec<Option<Known>> {
+        let column =
+            |of: fn(Usual) -> f32, series| (0..HOURS_OF_WEEK).map(|hour| of(self.usual(series, hour))).collect();
+        let known = |series: usize| {
+            self.ready[series].then(|| Known {
+                centre: column(|usual| usual.centre, series),
+                scale: column(|usual| usual.scale, series),
+                minimum: self.minimum[series],
+                maximum: self.maximum[series],
+                confidence: self.confidence[series],
+                stretch: self.stretch[series],
+                tails: self.tails[series],
+            })
         };
-        (first..first + series).map(hours).collect()
+        (first..first + series).map(known).collect()
     }
 
     /// What is normal for a series in that hour of the week; `None` unless its profile is ready.
-    pub(super) fn normal(&self, series: usize, hour: usize) -> Option<Normal> {
-        self.ready[series].then(|| {
-            let usual = self.blocks[series / BLOCK][hour * BLOCK + series % BLOCK];
-            Normal {
-                centre: f64::from(usual.centre),
-                scale: f64::from(usual.scale),
-                minimum: f64::from(self.minimum[series]),
-                maximum: f64::from(self.maximum[series]),
-                confidence: f64::from(self.confidence[series]),
-            }
+    pub(super) fn normal(&self, series: usize, hour: usize) -> Option<Normal<'_>> {
+        self.ready[series].then(|| Normal {
+            centre: f64::from(self.usual(series, hour).centre),
+            scale: f64::from(self.usual(series, hour).scale),
+            minimum: f64::from(self.minimum[series]),
+            maximum: f64::from(self.maximum[series]),
+            confidence: f64::from(self.confidence[series]),
+            stretch: self.stretch[series],
+            tails: &self.tails[series],
         })
     }
 }

@@ -10,6 +10,7 @@
 //! | clearing | clear, held for `resolveAfter` | normal | `Resolved` |
 //! | any | no value for 3 intervals | the same, frozen | `NoData` |
 //! | any | a value again | the same | `DataBack`, then what the value says |
+//! | any | a value that an exception suppresses | the same, frozen: no timer advances, nothing opens or is resolved | |
 //!
 //! **Timers** count time between one judged value and the next, each step by no more than twice the expected interval:
 //! a value may be late, but a gap proves nothing about what went on in it. A gap that was told as `NoData` counts for
@@ -63,6 +64,10 @@ pub enum ChangeKind {
     NoData,
     /// A value again after `NoData`.
     DataBack,
+    /// An exception became active: of the rule, not of its incident.
+    ExceptionBegan,
+    /// No exception is active any more.
+    ExceptionOver,
 }
 
 impl ChangeKind {
@@ -73,7 +78,7 @@ impl ChangeKind {
             Self::Normal | Self::Resolved => Some(Phase::Normal),
             Self::Opened | Self::Reopened => Some(Phase::Open),
             Self::Clearing => Some(Phase::Clearing),
-            Self::NoData | Self::DataBack => None,
+            Self::NoData | Self::DataBack | Self::ExceptionBegan | Self::ExceptionOver => None,
         }
     }
 
@@ -92,6 +97,8 @@ pub enum Event {
     Clear,
     /// There is a value, but no verdict: the profile is not ready.
     Unjudged,
+    /// There is a value, and an exception says not to judge it.
+    Suppressed,
     /// There is no value.
     Missing,
 }
@@ -181,7 +188,11 @@ impl Incident {
         let data = self.no_data.then_some(ChangeKind::DataBack);
         self.no_data = false;
         self.seen_at = Some(at);
-        if event == Event::Unjudged {
+        if event == Event::Suppressed {
+            // What went on in it counts for nothing, nor does the way from its last value to the next one.
+            self.judged_at = None;
+        }
+        if matches!(event, Event::Unjudged | Event::Suppressed) {
             return Step { incident: self, data, phase: None };
         }
         let passed = self.judged_at.map_or(0, |before| at.saturating_sub(before));

@@ -7,11 +7,13 @@
 
 mod columns;
 mod evidence;
+pub mod exception;
 mod incident;
 mod latest;
 mod metric_set;
 mod replay;
 mod resolve;
+pub mod schedule;
 mod shard;
 mod sight;
 pub mod stream;
@@ -20,6 +22,7 @@ mod units;
 mod verdict;
 
 pub use evidence::{Evidence, Found};
+pub use exception::Exception;
 pub use incident::{ChangeKind, Event, Incident, Phase, Step, Timing};
 pub use metric_set::{MetricDescriptor, MetricSet};
 pub use replay::{Replay, Warmed};

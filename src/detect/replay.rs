@@ -2,17 +2,26 @@
 
 use super::sight::{Around, Peer};
 use super::{Detector, Memory, Normal, Rule, Sight};
-use crate::learn::{HOURS_OF_WEEK, hour_of_week};
+use crate::learn::{Stretch, Tails, hour_of_week};
 
-/// What is normal for each metric of a target per hour of the week, as it was when the replay began.
-pub(super) type Normals = Vec<Option<Box<[Normal; HOURS_OF_WEEK]>>>;
+/// What is known of one metric of a target, as it was when the replay began.
+pub(super) struct Known {
+    /// By hour of the week.
+    pub centre: Vec<f32>,
+    pub scale: Vec<f32>,
+    pub minimum: f32,
+    pub maximum: f32,
+    pub confidence: f32,
+    pub stretch: Stretch,
+    pub tails: Tails,
+}
 
 /// Feeds history to the memory of one rule and target. Needs nothing of the shard: it may run on another thread.
 pub struct Replay {
     metric: usize,
     metrics: usize,
     detector: Detector,
-    normals: Normals,
+    known: Vec<Option<Known>>,
     memory: Memory,
     until: Option<i64>,
     /// A whole round, for a detector of one metric.
@@ -29,22 +38,31 @@ pub struct Warmed {
 }
 
 struct Snapshot<'a> {
-    normals: &'a Normals,
+    known: &'a [Option<Known>],
     hour: usize,
 }
 
 impl Around for Snapshot<'_> {
-    fn normal_of(&self, metric: usize) -> Option<Normal> {
-        self.normals.get(metric)?.as_ref().map(|hours| hours[self.hour])
+    fn normal_of(&self, metric: usize) -> Option<Normal<'_>> {
+        let known = self.known.get(metric)?.as_ref()?;
+        Some(Normal {
+            centre: f64::from(*known.centre.get(self.hour)?),
+            scale: f64::from(*known.scale.get(self.hour)?),
+            minimum: f64::from(known.minimum),
+            maximum: f64::from(known.maximum),
+            confidence: f64::from(known.confidence),
+            stretch: known.stretch,
+            tails: &known.tails,
+        })
     }
 
-    fn each_peer(&self, _: &mut dyn FnMut(Peer)) {}
+    fn each_peer(&self, _: &mut dyn FnMut(Peer<'_>)) {}
 }
 
 impl Replay {
-    pub(super) fn new(rule: &Rule, metrics: usize, normals: Normals) -> Self {
+    pub(super) fn new(rule: &Rule, metrics: usize, known: Vec<Option<Known>>) -> Self {
         let (detector, memory) = (rule.detector.clone(), rule.detector.memory());
-        Self { metric: rule.metric, metrics, detector, normals, memory, until: None, room: vec![f32::NAN; metrics] }
+        Self { metric: rule.metric, metrics, detector, known, memory, until: None, room: vec![f32::NAN; metrics] }
     }
 
     /// How much history is wanted, in ms.
@@ -64,7 +82,7 @@ impl Replay {
             return;
         }
         self.until = Some(at);
-        let snapshot = Snapshot { normals: &self.normals, hour: hour_of_week(at) };
+        let snapshot = Snapshot { known: &self.known, hour: hour_of_week(at) };
         let normal = if self.detector.needs_profile() { snapshot.normal_of(self.metric) } else { None };
         let (value, values) = if self.detector.judges_all() {
             (values.get(self.metric).copied(), values)

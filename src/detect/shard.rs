@@ -9,11 +9,12 @@
 use std::sync::Arc;
 
 use super::columns::Columns;
+use super::exception::Exempt;
 use super::latest::Latest;
 use super::surroundings::Surroundings;
 use super::{
-    Band, ChangeKind, Event, Evidence, Incident, Memory, MetricSet, Normal, Phase, Replay, Rule, Sight, Timing,
-    Verdict, Warmed,
+    Band, ChangeKind, Detector, Event, Evidence, Exception, Incident, Memory, MetricSet, Normal, Phase, Replay, Rule,
+    Sight, Timing, Verdict, Warmed,
 };
 use crate::api::IncidentState;
 use crate::learn::{Profile, hour_of_week};
@@ -88,6 +89,7 @@ struct Watched {
     memory: Memory,
     /// The memory waits for its history: no verdict.
     cold: bool,
+    exempt: Exempt,
 }
 
 impl Watched {
@@ -95,12 +97,13 @@ impl Watched {
         let TargetRule { id, rule, expected_interval_ms } = rule;
         let timing = Timing { for_ms: rule.for_ms, resolve_after_ms: rule.resolve_after_ms, expected_interval_ms };
         let (memory, cold) = (rule.detector.memory(), rule.detector.history().is_some());
-        Self { id, rule, timing, incident: Incident::default(), memory, cold }
+        Self { id, rule, timing, incident: Incident::default(), memory, cold, exempt: Exempt::default() }
     }
 
     /// Takes over what another state of the same rule has: the memory when it is judged in the same way, the incident
     /// when nothing at all is different.
     fn inherit(&mut self, before: Self) {
+        self.exempt = before.exempt;
         if self.rule == before.rule {
             self.incident = before.incident;
         }
@@ -108,6 +111,13 @@ impl Watched {
             self.memory = before.memory;
             self.cold = before.cold;
         }
+    }
+
+    /// Whether a value beyond a fixed limit is expected now.
+    fn is_expected(&self, sight: &Sight<'_>, around: &Surroundings<'_>) -> bool {
+        let Detector::Limit(limit) = &self.rule.detector else { return false };
+        let above = limit.above.is_some_and(|above| sight.value > above);
+        self.exempt.is_active() && self.exempt.active().covers(sight.value, around.normal(sight.metric).as_ref(), above)
     }
 
     fn dropped(&self) -> Option<Dropped> {
@@ -121,8 +131,9 @@ impl Watched {
         let value = values.get(metric).copied().unwrap_or(ABSENT);
         let seen = value.is_finite() || self.rule.detector.judges_all() && values.iter().any(|one| one.is_finite());
         seen.then(|| {
-            let normal = if self.rule.detector.needs_profile() { around.normal(metric) } else { None };
             let value = if value.is_finite() { f64::from(value) } else { f64::NAN };
+            let normal = if self.rule.detector.needs_profile() { around.normal(metric) } else { None };
+            let normal = self.exempt.active().normal(normal, value);
             Sight::new(at, metric, value).with_values(values).with_normal(normal).with_around(around)
         })
     }
@@ -252,7 +263,7 @@ impl Shard {
     /// Begins the replay of a rule's history, by what is normal for the target now: it runs beside the shard.
     pub fn replay(&self, target: usize, rule: &Rule) -> Option<Replay> {
         let slot = self.slots.get(target).filter(|slot| slot.in_use)?;
-        let normals = self.columns.snapshot(slot.first, slot.metrics);
+        let normals = self.columns.copy(slot.first, slot.metrics);
         Some(Replay::new(rule, slot.metrics, normals))
     }
 
@@ -295,13 +306,16 @@ impl Shard {
         let surroundings = Surroundings::new(columns, latest, target, slot.first, slot.metrics).at(at);
         for watched in &mut slot.rules {
             let around = surroundings.of(watched.rule.metric, watched.timing.expected_interval_ms);
+            let edge = watched.exempt.refresh(at, watched.rule.metric, &watched.rule.detector);
             let sight = watched.sight(at, values, &around);
             let event = match &sight {
                 None => Event::Missing,
+                Some(_) if watched.exempt.is_suppressed() => Event::Suppressed,
                 Some(_) if watched.cold => Event::Unjudged,
                 Some(sight) => {
                     watched.rule.detector.take(&mut watched.memory, sight);
                     match watched.rule.breaches(&watched.memory, sight) {
+                        Some(true) if watched.is_expected(sight, &around) => Event::Clear,
                         Some(true) => Event::Breach,
                         Some(false) => Event::Clear,
                         None => Event::Unjudged,
@@ -309,12 +323,17 @@ impl Shard {
                 }
             };
             let before = watched.incident;
+            if edge {
+                let kind = watched.exempt.edge();
+                let onset = before.onset().unwrap_or(at);
+                changes.push(Change { target, rule: watched.id, kind, onset, verdict: None, evidence: Vec::new() });
+            }
             let step = before.step(at, event, &watched.timing);
             watched.incident = step.incident;
             if step.data.is_none() && step.phase.is_none() {
                 continue;
             }
-            let judged = sight.filter(|_| !watched.cold);
+            let judged = sight.filter(|_| !watched.cold && !watched.exempt.is_suppressed());
             let verdict = judged.and_then(|sight| watched.rule.judge(&watched.memory, &sight));
             let evidence = judged.filter(|_| verdict.is_some()).map_or_else(Vec::new, |sight| {
                 let unknown = MetricSet::default();
@@ -331,9 +350,27 @@ impl Shard {
         }
     }
 
-    /// The state of each of a target's rules, by id.
+    /// The state of each of a target's rules, by id. One that is suppressed says so unless its incident is open.
     pub fn states(&self, target: usize) -> impl Iterator<Item = (u64, IncidentState)> {
-        self.incidents(target).map(|(id, incident)| (id, incident.state()))
+        let slot = self.slots.get(target);
+        slot.into_iter().flat_map(|slot| &slot.rules).map(|watched| {
+            let silent = watched.exempt.is_suppressed() && !watched.incident.phase().is_open();
+            (watched.id, if silent { IncidentState::Suppressed } else { watched.incident.state() })
+        })
+    }
+
+    /// Judges each of a target's rules by its exceptions from the next round on: known peaks and maintenance, by the
+    /// rule's id. A rule that is not named has none.
+    pub fn set_exceptions(&mut self, target: usize, exceptions: &[(u64, Arc<Exception>)]) {
+        for watched in self.slots.get_mut(target).into_iter().flat_map(|slot| &mut slot.rules) {
+            let own = exceptions.iter().filter(|(rule, _)| *rule == watched.id);
+            watched.exempt.set(own.map(|(_, exception)| exception.clone()).collect());
+        }
+    }
+
+    /// Whether an exception was active for any of a target's rules in its last round.
+    pub fn is_exempt(&self, target: usize) -> bool {
+        self.slots.get(target).is_some_and(|slot| slot.rules.iter().any(|watched| watched.exempt.is_active()))
     }
 
     /// The incident of each of a target's rules, by id.
@@ -362,7 +399,7 @@ impl Shard {
     }
 
     /// What is normal for a metric at that time; `None` unless its profile is ready.
-    pub fn normal(&self, target: usize, metric: usize, at: i64) -> Option<Normal> {
+    pub fn normal(&self, target: usize, metric: usize, at: i64) -> Option<Normal<'_>> {
         self.columns.normal(self.series(target, metric)?, hour_of_week(at))
     }
 

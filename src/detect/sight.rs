@@ -17,40 +17,40 @@ pub struct Sight<'a> {
     pub value: f64,
     /// What is normal for the metric now. `None` while there is no ready profile, and always for a detector that does
     /// not need one: such a one asks [`Sight::normal_of`].
-    pub normal: Option<Normal>,
+    pub normal: Option<Normal<'a>>,
     values: &'a [f32],
     around: &'a dyn Around,
 }
 
 /// Another database of the same Baseline.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Peer {
+pub struct Peer<'a> {
     /// Its last value of the same metric, in the metric's unit; finite.
     pub value: f64,
     /// Time since that value in ms; at most two intervals of the metric.
     pub age_ms: i64,
     /// What is normal for that database now; `None` unless its profile is ready.
-    pub normal: Option<Normal>,
+    pub normal: Option<Normal<'a>>,
 }
 
 /// What stands around a value. The shard is one; tests have others.
 pub trait Around {
     /// What is normal for a metric of the same database now; `None` unless its profile is ready.
-    fn normal_of(&self, metric: usize) -> Option<Normal>;
+    fn normal_of(&self, metric: usize) -> Option<Normal<'_>>;
 
     /// Hands each peer with a fresh value of the sight's metric to `take`, in no certain order.
-    fn each_peer(&self, take: &mut dyn FnMut(Peer));
+    fn each_peer(&self, take: &mut dyn FnMut(Peer<'_>));
 }
 
 /// Nothing around.
 pub struct Alone;
 
 impl Around for Alone {
-    fn normal_of(&self, _: usize) -> Option<Normal> {
+    fn normal_of(&self, _: usize) -> Option<Normal<'_>> {
         None
     }
 
-    fn each_peer(&self, _: &mut dyn FnMut(Peer)) {}
+    fn each_peer(&self, _: &mut dyn FnMut(Peer<'_>)) {}
 }
 
 impl<'a> Sight<'a> {
@@ -67,7 +67,7 @@ impl<'a> Sight<'a> {
 
     /// With what is normal for the metric.
     #[must_use]
-    pub fn with_normal(self, normal: Option<Normal>) -> Self {
+    pub fn with_normal(self, normal: Option<Normal<'a>>) -> Self {
         Self { normal, ..self }
     }
 
@@ -90,12 +90,12 @@ impl<'a> Sight<'a> {
     }
 
     /// What is normal for a metric of this database now; `None` unless its profile is ready.
-    pub fn normal_of(&self, metric: usize) -> Option<Normal> {
+    pub fn normal_of(&self, metric: usize) -> Option<Normal<'a>> {
         self.around.normal_of(metric)
     }
 
     /// Hands each peer with a fresh value of this metric to `take`, in no certain order.
-    pub fn each_peer(&self, mut take: impl FnMut(Peer)) {
+    pub fn each_peer(&self, mut take: impl FnMut(Peer<'_>)) {
         self.around.each_peer(&mut take);
     }
 }

@@ -3,7 +3,6 @@
 use super::units::plain_number;
 use super::{Band, Detect, FieldError, MetricSet, Sight};
 use crate::api::{AnomalyRuleSpec, Decimal, Sensitivity};
-use crate::stats;
 
 /// Factor on the sigmas of a rule of low sensitivity: a wider band.
 const LOW_SENSITIVITY: f64 = 1.5;
@@ -59,11 +58,11 @@ impl Detect for Sigma {
         Some(self.above.is_some_and(|above| sigmas > above) || self.below.is_some_and(|below| sigmas < -below))
     }
 
-    /// One less the probability that chance alone goes that far to that side, times the profile's confidence.
+    /// One less the probability that the series' normal life goes that far: 0.999 means that one sample in a thousand
+    /// does, to the side that the rule watches, or to either where it watches both.
     fn confidence(&self, (): &(), sight: &Sight<'_>) -> f64 {
-        sight.normal.map_or(0.0, |normal| {
-            (1.0 - stats::normal_tail(normal.sigmas(sight.value).abs())) * normal.confidence
-        })
+        let sides = if self.above.is_some() && self.below.is_some() { 2.0 } else { 1.0 };
+        sight.normal.map_or(0.0, |normal| (1.0 - sides * normal.probability(sight.value)).max(0.0))
     }
 
     fn band(&self, (): &(), sight: &Sight<'_>) -> Band {
@@ -75,8 +74,17 @@ impl Detect for Sigma {
 mod tests {
     use super::super::Normal;
     use super::*;
+    use crate::learn::{Stretch, Tails};
 
-    const NORMAL: Normal = Normal { centre: 100.0, scale: 10.0, minimum: 0.0, maximum: 120.0, confidence: 0.9 };
+    const NORMAL: Normal = Normal {
+        centre: 100.0,
+        scale: 10.0,
+        minimum: 0.0,
+        maximum: 140.0,
+        confidence: 0.9,
+        stretch: Stretch::NONE,
+        tails: &Tails::GAUSSIAN,
+    };
     const BOTH: Sigma = Sigma { below: Some(2.0), above: Some(3.0) };
 
     fn sight(value: f64) -> Sight<'static> {
@@ -101,13 +109,25 @@ mod tests {
     #[test]
     fn bands_end_at_the_physical_bounds() {
         let band = BOTH.band(&(), &sight(100.0));
-        assert_eq!(band, Band { centre: Some(100.0), lower: Some(80.0), upper: Some(120.0) });
+        assert_eq!(band, Band { centre: Some(100.0), lower: Some(80.0), upper: Some(130.0) });
         assert_eq!(NORMAL.band(20.0).lower, Some(0.0));
     }
 
     #[test]
-    fn confidence_is_the_tail_times_the_profiles_own() {
-        assert!((BOTH.confidence(&(), &sight(130.0)) - 0.998_650_1 * 0.9).abs() < 1e-6);
-        assert!((BOTH.confidence(&(), &sight(70.0)) - 0.998_650_1 * 0.9).abs() < 1e-6);
+    fn a_side_with_a_long_tail_has_longer_sigmas() {
+        let normal = Normal { stretch: Stretch { below: 1.0, above: 2.0 }, maximum: f64::INFINITY, ..NORMAL };
+        let exceeds = |value| BOTH.exceeds(&(), &Sight::new(0, 0, value).with_normal(Some(normal)));
+        assert_eq!([79.0, 81.0, 159.0, 161.0].map(exceeds), [Some(true), Some(false), Some(false), Some(true)]);
+        let band = normal.band(2.0);
+        assert_eq!((band.lower, band.upper), (Some(80.0), Some(140.0)));
+    }
+
+    #[test]
+    fn confidence_is_the_share_of_normal_life_that_does_not_go_that_far() {
+        let above = Sigma { below: None, ..BOTH };
+        assert!((above.confidence(&(), &sight(130.0)) - 0.998_65).abs() < 1e-4);
+        assert!((BOTH.confidence(&(), &sight(130.0)) - 0.997_3).abs() < 2e-4, "to either side");
+        assert!((BOTH.confidence(&(), &sight(70.0)) - 0.997_3).abs() < 2e-4);
+        assert!(BOTH.confidence(&(), &sight(100.0)).abs() < 1e-9);
     }
 }

@@ -37,17 +37,17 @@ impl<'a> Surroundings<'a> {
         Self { metric, interval_ms, ..self }
     }
 
-    pub fn normal(&self, metric: usize) -> Option<Normal> {
+    pub fn normal(&self, metric: usize) -> Option<Normal<'a>> {
         (metric < self.metrics).then(|| self.columns.normal(self.first + metric, self.hour))?
     }
 }
 
 impl Around for Surroundings<'_> {
-    fn normal_of(&self, metric: usize) -> Option<Normal> {
+    fn normal_of(&self, metric: usize) -> Option<Normal<'_>> {
         self.normal(metric)
     }
 
-    fn each_peer(&self, take: &mut dyn FnMut(Peer)) {
+    fn each_peer(&self, take: &mut dyn FnMut(Peer<'_>)) {
         let patience = self.interval_ms.saturating_mul(FRESH_INTERVALS);
         for member in self.latest.peers(self.target).filter(|member| self.metric < member.metrics) {
             let series = member.first + self.metric;

@@ -1,8 +1,10 @@
 //! What a detector says.
 
+use crate::learn::{Stretch, Tails};
+
 /// What is normal for one metric at one instant: the profile's bucket of that hour.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Normal {
+pub struct Normal<'a> {
     /// Centre, in the metric's unit.
     pub centre: f64,
     /// Robust standard deviation, in the metric's unit; greater than 0.
@@ -13,9 +15,13 @@ pub struct Normal {
     pub maximum: f64,
     /// How far the profile can be trusted, 0 to 1.
     pub confidence: f64,
+    /// How much longer than the scale a sigma to each side is, so that three are as rare as three of Gaussian noise.
+    pub stretch: Stretch,
+    /// How often normal life goes how far. By reference: read only for what lies beyond a band.
+    pub tails: &'a Tails,
 }
 
-impl Normal {
+impl Normal<'_> {
     /// The band of so many sigma to both sides, within the physical bounds.
     pub fn band(&self, sigmas: f64) -> Band {
         self.sides(Some(sigmas), Some(sigmas))
@@ -26,14 +32,22 @@ impl Normal {
         let within = |value: f64| value.max(self.minimum).min(self.maximum);
         Band {
             centre: Some(self.centre),
-            lower: below.map(|sigmas| within(self.centre - sigmas * self.scale)),
-            upper: above.map(|sigmas| within(self.centre + sigmas * self.scale)),
+            lower: below.map(|sigmas| within(self.centre - sigmas * self.scale * f64::from(self.stretch.below))),
+            upper: above.map(|sigmas| within(self.centre + sigmas * self.scale * f64::from(self.stretch.above))),
         }
     }
 
     /// Signed distance of a value from the centre, in sigma.
     pub fn sigmas(&self, value: f64) -> f64 {
-        (value - self.centre) / self.scale
+        let distance = (value - self.centre) / self.scale;
+        distance / f64::from(if distance < 0.0 { self.stretch.below } else { self.stretch.above })
+    }
+
+    /// Probability that the series' normal life lies at least as far from the centre, to the side of the value. Beyond
+    /// a physical bound counts as at the bound.
+    pub fn probability(&self, value: f64) -> f64 {
+        let sigmas = self.sigmas(value.max(self.minimum).min(self.maximum));
+        if sigmas < 0.0 { self.tails.below.probability(-sigmas) } else { self.tails.above.probability(sigmas) }
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::settings::{BaselineKey, RuleSettings, TargetSettings};
+use super::settings::{BaselineKey, ExceptionSettings, RuleSettings, TargetSettings};
 use crate::api::IncidentState;
 use crate::collect::CollectorHandle;
 use crate::database::DatabaseError;
@@ -62,6 +62,8 @@ pub(super) enum Command {
     SetTargets(BaselineKey, Vec<TargetSettings>),
     SetRule(Box<RuleSettings>),
     RemoveRule { namespace: String, name: String },
+    SetException(ExceptionSettings),
+    RemoveException { namespace: String, name: String },
     EndIncident { target: TargetKey, rule: String },
     Samples { target: TargetKey, metric: String, since: i64, reply: oneshot::Sender<Vec<(i64, f32)>> },
 }
@@ -90,6 +92,16 @@ impl Handle {
     /// Forgets a rule.
     pub async fn remove_rule(&self, namespace: &str, name: &str) {
         self.send(Command::RemoveRule { namespace: namespace.to_owned(), name: name.to_owned() }).await;
+    }
+
+    /// Applies an exception from now on. What is learnt leaves its windows out from the next lessons on.
+    pub async fn set_exception(&self, exception: ExceptionSettings) {
+        self.send(Command::SetException(exception)).await;
+    }
+
+    /// Forgets an exception.
+    pub async fn remove_exception(&self, namespace: &str, name: &str) {
+        self.send(Command::RemoveException { namespace: namespace.to_owned(), name: name.to_owned() }).await;
     }
 
     /// Forgets an incident that is over for another reason than its metric: rule, Baseline or pod are gone or others.

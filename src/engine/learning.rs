@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
+use super::exceptions::LeftOut;
 use super::handle::Learnt;
 use super::settings::TargetSettings;
 use super::task::{Task, now};
+use crate::detect::schedule::{self, Window};
 use crate::detect::{MetricDescriptor, MetricSet};
 use crate::history::Store;
 use crate::learn::{self, Options, Profile, UsualTimes};
@@ -64,6 +66,8 @@ pub(super) struct Lessons {
 impl Task {
     /// Begins to learn a target, unless that is under way.
     pub fn learn(&mut self, index: usize, scope: Scope) {
+        let Some(Some(target)) = self.targets.get(index) else { return };
+        let left_out = self.left_out(&target.settings.key);
         let Some(Some(target)) = self.targets.get_mut(index) else { return };
         if std::mem::replace(&mut target.progress.running, true) {
             return;
@@ -73,6 +77,7 @@ impl Task {
             key: target.series.key.clone(),
             settings: target.settings.clone(),
             metrics: target.metrics.clone(),
+            left_out,
             now: now(),
             scope,
         };
@@ -160,6 +165,7 @@ struct Course {
     key: TargetKey,
     settings: TargetSettings,
     metrics: Arc<MetricSet>,
+    left_out: LeftOut,
     /// Milliseconds since the Unix epoch.
     now: i64,
     scope: Scope,
@@ -205,6 +211,7 @@ impl Course {
             tracing::warn!(target = %key, metric = name, %error, "history cannot be read; what was learnt before stays");
             Unread
         })?;
+        let left_out = self.left_out.windows(metric, Window { from, to: now });
         let options = Options {
             outlier_removal: learning.outlier_removal,
             daily: learning.daily,
@@ -214,8 +221,14 @@ impl Course {
             window_days: learning.window_days,
             now,
         };
-        let profile =
-            tokio::task::spawn_blocking(move || learn::learn(&samples, &options)).await.map_err(|_| Unread)?;
+        let profile = tokio::task::spawn_blocking(move || {
+            // What is known to be another load is not what is normal.
+            let mut samples = samples;
+            samples.retain(|sample| !schedule::holds(&left_out, sample.at));
+            learn::learn(&samples, &options)
+        })
+        .await
+        .map_err(|_| Unread)?;
         let Some(profile) = profile else { return Ok(None) };
         if let Err(error) = self.store.save_profile(key, name, now, &profile.encode()).await {
             tracing::debug!(target = %key, metric = name, %error, "profile not stored; it is learnt again at the next start");
@@ -280,7 +293,7 @@ mod tests {
         let settings = settings();
         let metrics = Arc::new(MetricSet::new(&[]));
         let key = series_of(&settings.key, role, &metrics).key;
-        Course { store: store.clone(), key, settings, metrics, now, scope }
+        Course { store: store.clone(), key, settings, metrics, left_out: LeftOut::default(), now, scope }
     }
 
     /// A value each hour of these days before Monday.

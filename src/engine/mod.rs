@@ -7,6 +7,7 @@
 //! Read in this order: `task` is the loop, `targets` the databases, `rules` what is judged, `rounds` what happens with
 //! each report, `learning` the profiles, `warming` what detectors remember, `recorder` the history, `views` and `handle` what the controllers see.
 
+mod exceptions;
 mod handle;
 mod learning;
 mod recorder;
@@ -19,5 +20,7 @@ mod views;
 mod warming;
 
 pub use handle::{Connection, Handle, Learnt, TargetView};
-pub use settings::{BaselineKey, IncidentChange, Learning, Noticed, OpenIncident, RuleSettings, TargetSettings};
+pub use settings::{
+    BaselineKey, ExceptionSettings, IncidentChange, Learning, Noticed, OpenIncident, RuleSettings, TargetSettings,
+};
 pub use task::start;

@@ -78,6 +78,19 @@ pub struct RuleSettings {
     pub open: Vec<OpenIncident>,
 }
 
+/// An exception, resolved.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ExceptionSettings {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// Name of the Baseline that it is for.
+    pub baseline: String,
+    /// What it means.
+    pub exception: Arc<detect::Exception>,
+}
+
 /// An incident that is open in the API.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct OpenIncident {

@@ -178,6 +178,7 @@ impl Task {
                 tracing::info!(target = %key, rule = settings.name, "an open incident goes on");
             }
         }
+        self.attach_exceptions(index);
         self.publish_incidents(index);
         self.warm(index);
     }

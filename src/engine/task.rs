@@ -8,6 +8,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{Instant, MissedTickBehavior, interval, interval_at};
 use tokio_util::sync::CancellationToken;
 
+use super::exceptions::Exceptions;
 use super::handle::{Command, Handle, Views};
 use super::learning::Lessons;
 use super::recorder::{Entry, Recorder};
@@ -36,6 +37,7 @@ pub(super) struct Task {
     pub targets: Vec<Option<Target>>,
     pub by_key: HashMap<TargetKey, usize>,
     pub rules: Rules,
+    pub exceptions: Exceptions,
     pub next_incarnation: u64,
     /// Kept between rounds for its room.
     pub changes: Vec<Change>,
@@ -88,6 +90,7 @@ pub fn start(
         targets: Vec::new(),
         by_key: HashMap::new(),
         rules: Rules::default(),
+        exceptions: Exceptions::default(),
         next_incarnation: 0,
         changes: Vec::new(),
         views: views.clone(),
@@ -148,6 +151,16 @@ impl Task {
             }
             Command::RemoveRule { namespace, name } => {
                 if self.rules.remove(namespace, name) {
+                    self.attach_all();
+                }
+            }
+            Command::SetException(exception) => {
+                if self.exceptions.set(exception) {
+                    self.attach_all();
+                }
+            }
+            Command::RemoveException { namespace, name } => {
+                if self.exceptions.remove(namespace, name) {
                     self.attach_all();
                 }
             }

@@ -15,7 +15,9 @@ impl Task {
         let breached = |state| matches!(state, IncidentState::Pending | IncidentState::Open | IncidentState::Clearing);
         let is_breached = self.shard.states(index).any(|(_, state)| breached(state))
             // An open incident without data is no less open.
-            || self.rules.any_open(&target.settings.key);
+            || self.rules.any_open(&target.settings.key)
+            // What a known peak or a maintenance takes is not what it usually takes.
+            || self.shard.is_exempt(index);
         target.quiet.store(!is_breached, Ordering::Relaxed);
         let mut views = self.views.write().unwrap_or_else(PoisonError::into_inner);
         let Some(view) = views.get_mut(&target.settings.key) else { return };

@@ -9,7 +9,9 @@ use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 
+use super::exceptions::LeftOut;
 use super::task::{Task, now};
+use crate::detect::schedule::{Window, holds, merged};
 use crate::detect::{MetricSet, Replay, Warmed};
 use crate::history::Store;
 use crate::measure::{Role, TargetKey};
@@ -43,6 +45,8 @@ impl Groups {
 impl Task {
     /// Begins the replay for every cold rule of a target for which none is under way.
     pub fn warm(&mut self, index: usize) {
+        let Some(Some(target)) = self.targets.get(index) else { return };
+        let left_out = self.left_out(&target.settings.key);
         let Some(Some(target)) = self.targets.get_mut(index) else { return };
         if !target.progress.has_lessons() {
             return;
@@ -56,6 +60,7 @@ impl Task {
                 store: self.store.clone(),
                 key: target.series.key.clone(),
                 metrics: target.metrics.clone(),
+                left_out: left_out.clone(),
                 permits: self.replays.clone(),
             };
             let (incarnation, done) = (target.incarnation, self.warm.clone());
@@ -94,6 +99,7 @@ struct Course {
     store: Store,
     key: TargetKey,
     metrics: Arc<MetricSet>,
+    left_out: LeftOut,
     permits: Arc<Semaphore>,
 }
 
@@ -109,6 +115,9 @@ impl Course {
         if let Ok(Some((first, _))) = self.store.extent(&self.key).await {
             from = from.max(first);
         }
+        let span = Window { from, to: now_ms };
+        let left_out = wanted.iter().flat_map(|metric| self.left_out.windows(*metric, span)).collect();
+        let left_out: Arc<[Window]> = merged(left_out).into();
         loop {
             let last = from.saturating_add(PIECE_MS) > now();
             // Whatever was written until now: what came later is among the recent rounds.
@@ -120,7 +129,9 @@ impl Course {
                     return Some(replay.finish());
                 }
             };
-            replay = tokio::task::spawn_blocking(move || feed(replay, &instants, &columns)).await.ok()?;
+            let left_out = left_out.clone();
+            let feed = move || feed(replay, &instants, &columns, &left_out);
+            replay = tokio::task::spawn_blocking(feed).await.ok()?;
             if last {
                 return Some(replay.finish());
             }
@@ -129,9 +140,10 @@ impl Course {
     }
 }
 
-fn feed(mut replay: Replay, instants: &[i64], columns: &[Vec<f32>]) -> Replay {
+fn feed(mut replay: Replay, instants: &[i64], columns: &[Vec<f32>], left_out: &[Window]) -> Replay {
     let mut values = Vec::with_capacity(columns.len());
-    for (round, at) in instants.iter().enumerate() {
+    // What is known to be another load is no course to remember.
+    for (round, at) in instants.iter().enumerate().filter(|(_, at)| !holds(left_out, **at)) {
         values.clear();
         values.extend(columns.iter().map(|column| column.get(round).copied().unwrap_or(f32::NAN)));
         replay.take(*at, &values);

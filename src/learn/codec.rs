@@ -2,12 +2,16 @@
 
 use super::calendar::HOURS_OF_WEEK;
 use super::profile::{Profile, Statistics};
+use super::tails::{Stretch, Tail, Tails};
 
 /// First byte of the stored form. A change of layout gets another number, and old profiles are learnt anew.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
-/// Two columns of f32, two counters and thirteen f64, one flag; the version byte before them.
-const LENGTH: usize = 1 + 2 * HOURS_OF_WEEK * 4 + 2 * 8 + 13 * 8 + 1;
+/// Figures of a tail: three quantiles, scale and shape.
+const TAIL: usize = 5;
+
+/// Two columns of f32, two tails, two stretches, two counters and thirteen f64, one flag; the version byte before them.
+const LENGTH: usize = 1 + 2 * HOURS_OF_WEEK * 4 + 2 * TAIL * 4 + 2 * 4 + 2 * 8 + 13 * 8 + 1;
 
 /// Why bytes are not a stored profile.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
@@ -24,11 +28,22 @@ pub enum DecodeError {
 }
 
 impl Profile {
+    /// Bytes of the stored form.
+    pub const LENGTH: usize = LENGTH;
+
     /// The stored form; its length is always the same.
     pub fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(LENGTH);
         bytes.push(VERSION);
         for value in self.centre.iter().chain(self.scale.iter()) {
+            bytes.extend_from_slice(&value.to_le_bytes());
+        }
+        for Tail { quantiles: [quarter, tenth, far], scale, shape } in [self.tails.below, self.tails.above] {
+            for value in [quarter, tenth, far, scale, shape] {
+                bytes.extend_from_slice(&value.to_le_bytes());
+            }
+        }
+        for value in [self.stretch.below, self.stretch.above] {
             bytes.extend_from_slice(&value.to_le_bytes());
         }
         let Statistics {
@@ -82,6 +97,15 @@ impl Profile {
         if !scale.iter().all(|value| value.is_finite() && *value > 0.0) {
             return Err(DecodeError::Value("a scale"));
         }
+        let tails = Tails { below: tail(&mut rest).ok_or(short)?, above: tail(&mut rest).ok_or(short)? };
+        if !(tails.below.is_valid() && tails.above.is_valid()) {
+            return Err(DecodeError::Value("a tail"));
+        }
+        let mut side = || take(&mut rest).map(f32::from_le_bytes);
+        let stretch = Stretch { below: side().ok_or(short)?, above: side().ok_or(short)? };
+        if !stretch.is_valid() {
+            return Err(DecodeError::Value("a stretch"));
+        }
         let samples = u64::from_le_bytes(take(&mut rest).ok_or(short)?);
         let outliers = u64::from_le_bytes(take(&mut rest).ok_or(short)?);
         let mut figures = [0.0; 13];
@@ -130,6 +154,8 @@ impl Profile {
         Ok(Self {
             centre,
             scale,
+            stretch,
+            tails,
             statistics,
             days,
             confidence,
@@ -138,6 +164,15 @@ impl Profile {
             maximum: highest.is_finite().then_some(highest),
         })
     }
+}
+
+fn tail(rest: &mut &[u8]) -> Option<Tail> {
+    let mut figures = [0.0; TAIL];
+    for value in &mut figures {
+        *value = f32::from_le_bytes(take(rest)?);
+    }
+    let [quarter, tenth, far, scale, shape] = figures;
+    Some(Tail { quantiles: [quarter, tenth, far], scale, shape })
 }
 
 fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {

@@ -1,8 +1,8 @@
 //! Centre and scale per hour of the week, with shrinkage.
 //!
-//! **The rule.** Groups are nested: hour of the week in hour of the day in all. A group's own figure counts with weight
-//! `w = min(1, n / enough)`, its parent's with `1 - w`; `n` is the number of samples, but each separate hour that the
-//! group was seen in counts for no more than `per_hour` of them.
+//! **The rule.** Groups are nested (see `shape`). A group's own figure counts with weight `w = min(1, n / enough)`, its
+//! parent's with `1 - w`; `n` is the number of samples, but each separate hour that the group was seen in counts for no
+//! more than `per_hour` of them.
 //!
 //! **Its reason.** The median of n samples is off by about 1.25 σ/√n, a scale from the MAD by about 1.2 σ/√n. A centre
 //! off by a third of a sigma is bearable (12 samples); a scale off by a third turns a 3 sigma limit into one of 2 (so 60
@@ -10,31 +10,16 @@
 //! however densely it was sampled. So a centre stands alone once seen in two separate hours, a scale in three.
 //! Above `enough` there is no pull at all: it would drag the hour of a nightly batch towards the quiet hours.
 //!
-//! **Scale** is taken from the residuals about the shrunk centre, not about the group's own median: where the centre
-//! was pulled away, the band becomes wide enough to hold the samples that it was pulled away from.
+//! **Scale** is taken from the residuals about what the *other* days foretell, not about the group's own median: two
+//! Mondays lie symmetrically about their own middle however far apart they are, and the third lies where it likes. A
+//! scale so taken holds for days to come.
 
 use super::OUTLIER_SIGMAS;
 use super::calendar::HOURS_OF_WEEK;
-use super::grouped::Grouped;
+use super::level::Following;
+use super::series::Series;
+use super::shape::{Enough, Figures, Level};
 use crate::stats;
-
-/// A partition of the hours of the week.
-#[derive(Clone, Copy)]
-pub(super) struct Level {
-    groups: usize,
-    group_of: fn(usize) -> usize,
-}
-
-const ALL: Level = Level { groups: 1, group_of: |_| 0 };
-const DAY_OF_WEEK: Level = Level { groups: 7, group_of: |hour| hour / 24 };
-const HOUR_OF_DAY: Level = Level { groups: 24, group_of: |hour| hour % 24 };
-const HOUR_OF_WEEK: Level = Level { groups: HOURS_OF_WEEK, group_of: |hour| hour };
-
-/// When a group needs no parent.
-struct Enough {
-    samples: f64,
-    per_hour: f64,
-}
 
 const CENTRE: Enough = Enough { samples: 12.0, per_hour: 6.0 };
 const SCALE: Enough = Enough { samples: 60.0, per_hour: 20.0 };
@@ -43,82 +28,103 @@ const SCALE: Enough = Enough { samples: 60.0, per_hour: 20.0 };
 const FLOOR_OF_CENTRE: f64 = 0.01;
 /// A scale is never below this share of the highest hour's centre: an hour that is always zero in a series that is not.
 const FLOOR_OF_SERIES: f64 = 0.001;
-/// Resolution of a series of whole numbers (counts).
-const WHOLE_STEP: f64 = 1.0;
-/// Resolution of any other series: keeps the scale above zero whatever the unit.
+/// Resolution of a series that has none of its own: keeps the scale above zero whatever the unit.
 const SMALLEST_STEP: f64 = 1e-6;
 
-/// The levels of a seasonality, coarse to fine; each group lies in one group of the level before it.
-pub(super) fn levels(daily: bool, weekly: bool) -> &'static [Level] {
-    match (daily, weekly) {
-        (false, false) => &[ALL],
-        (true, false) => &[ALL, HOUR_OF_DAY],
-        (false, true) => &[ALL, DAY_OF_WEEK],
-        (true, true) => &[ALL, HOUR_OF_DAY, HOUR_OF_WEEK],
-    }
-}
+/// Distances from the centre count up to so many times the usual spread where partitions of the scale are compared.
+const MOST_SPREAD: f64 = 6.0;
 
-/// Share of the finest level's groups that were seen at all, 0 to 1.
-pub(super) fn groups_seen(grouped: &Grouped, levels: &[Level]) -> f64 {
-    let Some(finest) = levels.last() else { return 0.0 };
-    let seen = (0..finest.groups).filter(|group| finest.members(*group).any(|hour| grouped.occurrences(hour) > 0));
-    seen.count() as f64 / finest.groups as f64
-}
+/// Greatest share of the days on which an incident lies. What is that far out on more days than that belongs to the
+/// series: an incident shows on one or two days of a fortnight.
+pub(super) const INCIDENT_DAYS: f64 = 0.2;
 
-impl Level {
-    fn members(self, group: usize) -> impl Iterator<Item = usize> {
-        (0..HOURS_OF_WEEK).filter(move |hour| (self.group_of)(*hour) == group)
-    }
-
-    /// Weight of a group's own figure, 0 to 1.
-    fn weight(self, group: usize, grouped: &Grouped, enough: &Enough) -> f64 {
-        let (mut samples, mut hours) = (0, 0);
-        for hour in self.members(group) {
-            samples += grouped.hour(hour).len();
-            hours += grouped.occurrences(hour);
-        }
-        ((samples as f64).min(enough.per_hour * f64::from(hours)) / enough.samples).min(1.0)
-    }
-}
-
-/// Centre and scale per hour of the week.
+/// Centre and scale per hour of the week, and what belongs to each hour of history.
 pub(super) struct Estimate {
     pub(super) centre: [f64; HOURS_OF_WEEK],
     pub(super) scale: [f64; HOURS_OF_WEEK],
+    /// Of each block, what the other days foretell: its centre and scale.
+    pub(super) foretold: Vec<(f64, f64)>,
+    /// Whether each block counts; those of an incident do not.
+    pub(super) kept: Vec<bool>,
+    /// How the values of each block follow the level of the series.
+    pub(super) following: Following,
 }
 
 impl Estimate {
-    pub(super) fn new(grouped: &Grouped, levels: &[Level]) -> Self {
-        let mut buffer: Vec<f32> = Vec::with_capacity(grouped.len());
-        let centre = shrink(grouped, levels, &CENTRE, |level, group| {
+    pub(super) fn new(series: &Series, levels: &[Level], removal: bool) -> Self {
+        let spread = spread_within(series);
+        let mut kept = vec![true; series.blocks.len()];
+        let raw: Vec<f64> = series.blocks.iter().map(|block| block.median).collect();
+        let mut following = Following::none();
+        let mut values = raw.clone();
+        let mut shaped = shape(series, &values, &kept, levels, spread);
+        if let Some(found) = Following::find(series, &raw, &shaped.foretold, spread) {
+            following = found;
+            values = following.apply(&raw);
+            shaped = shape(series, &values, &kept, levels, spread);
+        }
+        if removal && leave_incidents_out(series, &values, &shaped.every, &mut kept, spread) {
+            shaped = shape(series, &values, &kept, levels, spread);
+        }
+
+        let mut buffer: Vec<f32> = Vec::with_capacity(series.values().len());
+        let centre = shrink(series, &kept, levels, &shaped.depths, &CENTRE, |blocks| {
             buffer.clear();
-            for hour in level.members(group) {
-                buffer.extend_from_slice(grouped.hour(hour));
+            for index in blocks {
+                let of_block = series.of(&series.blocks[*index]);
+                buffer.extend(of_block.iter().map(|value| following.value(*index, *value) as f32));
             }
             stats::median(&mut buffer)
         });
+        // A burst of some minutes says nothing about the hour's spread.
+        let most = if spread > 0.0 { MOST_SPREAD * spread } else { f64::INFINITY };
+        let distances: Vec<f64> = series
+            .blocks
+            .iter()
+            .enumerate()
+            .map(|(index, block)| {
+                let of_block = series.of(block).iter();
+                let sum: f64 = of_block
+                    .map(|value| (following.value(index, *value) - shaped.foretold[index]).abs().min(most))
+                    .sum();
+                sum / block.len() as f64
+            })
+            .collect();
+        let least = distances.iter().copied().fold(0.0, f64::max) * 1e-6 + f64::MIN_POSITIVE;
+        let logarithms: Vec<f64> = distances.iter().map(|distance| (distance + least).ln()).collect();
+        let figures = Figures { series, values: &logarithms, kept: &kept, enough: &SCALE };
+        let foretold_spread = figures.foretold(levels);
+        let depths = figures.depths(levels, &foretold_spread, 0.0);
         // Variances are what adds up, so the scales are blended as squares.
-        let variance = shrink(grouped, levels, &SCALE, |level, group| {
+        let variance = shrink(series, &kept, levels, &depths, &SCALE, |blocks| {
             buffer.clear();
-            for hour in level.members(group) {
-                let centre = centre[hour];
-                buffer.extend(grouped.hour(hour).iter().map(|value| (f64::from(*value) - centre).abs() as f32));
+            for index in blocks {
+                let centre = shaped.foretold[*index];
+                let of_block = series.of(&series.blocks[*index]);
+                buffer.extend(of_block.iter().map(|value| (following.value(*index, *value) - centre).abs() as f32));
             }
             stats::robust_scale(&mut buffer).map(|scale| scale * scale)
         });
 
-        let series = centre.iter().fold(0.0, |highest: f64, centre| highest.max(centre.abs())) * FLOOR_OF_SERIES;
-        let whole = grouped.values().iter().all(|value| value.fract().abs() <= 0.0);
-        let floor = series.max(if whole { WHOLE_STEP } else { SMALLEST_STEP });
+        let highest = centre.iter().fold(0.0, |highest: f64, centre| highest.max(centre.abs()));
+        let floor = (highest * FLOOR_OF_SERIES).max(series.step.unwrap_or(SMALLEST_STEP));
         let mut scale = variance.map(f64::sqrt);
         for (scale, centre) in scale.iter_mut().zip(centre) {
             *scale = scale.max(centre.abs() * FLOOR_OF_CENTRE).max(floor);
         }
-        Self { centre, scale }
+        // What the other days say of a scale, as a share of what all days say.
+        let all = group_medians(series, &logarithms, &kept, levels, &depths);
+        let foretold = series.blocks.iter().enumerate().map(|(index, block)| {
+            let ratio = (foretold_spread[depths[block.hour]][index] - all[block.hour]).exp().clamp(0.5, 2.0);
+            (shaped.foretold[index], scale[block.hour] * ratio)
+        });
+        let foretold = foretold.collect();
+        Self { centre, scale, foretold, kept, following }
     }
 
-    pub(super) fn is_outlier(&self, hour: usize, value: f32) -> bool {
-        (f64::from(value) - self.centre[hour]).abs() > OUTLIER_SIGMAS * self.scale[hour]
+    /// Whether a value of a block lies far from its hour's centre.
+    pub(super) fn is_outlier(&self, block: usize, hour: usize, value: f32) -> bool {
+        (self.following.value(block, value) - self.centre[hour]).abs() > OUTLIER_SIGMAS * self.scale[hour]
     }
 
     /// Keeps the centres within the physical bounds.
@@ -129,29 +135,109 @@ impl Estimate {
     }
 }
 
-/// Blends the figure of each hour's groups from coarse to fine.
-fn shrink(
-    grouped: &Grouped,
+/// Shape of a series.
+struct Shaped {
+    depths: [usize; HOURS_OF_WEEK],
+    /// Of each block, by its own depth.
+    foretold: Vec<f64>,
+    /// `[level][block]`.
+    every: Vec<Vec<f64>>,
+}
+
+fn shape(series: &Series, values: &[f64], kept: &[bool], levels: &[Level], spread: f64) -> Shaped {
+    let figures = Figures { series, values, kept, enough: &CENTRE };
+    let every = figures.foretold(levels);
+    let depths = figures.depths(levels, &every, spread);
+    let foretold = series.blocks.iter().enumerate().map(|(index, block)| every[depths[block.hour]][index]).collect();
+    Shaped { depths, foretold, every }
+}
+
+/// Usual distance of a sample from its own hour's median: the median over the hours of the mean distance.
+fn spread_within(series: &Series) -> f64 {
+    let mut distances: Vec<f32> = series
+        .blocks
+        .iter()
+        .filter(|block| block.len() > 1)
+        .map(|block| {
+            let sum: f64 = series.of(block).iter().map(|value| (f64::from(*value) - block.median).abs()).sum();
+            (sum / (block.len() - 1) as f64) as f32
+        })
+        .collect();
+    stats::median(&mut distances).unwrap_or(0.0) * stats::MEAN_DEVIATION_TO_SIGMA
+}
+
+/// Leaves out the hours that no partition foretells, unless they lie on so many days that they belong to the series.
+fn leave_incidents_out(series: &Series, values: &[f64], foretold: &[Vec<f64>], kept: &mut [bool], spread: f64) -> bool {
+    let errors = |index: usize| {
+        foretold.iter().map(|foretold| (values[index] - foretold[index]).abs()).fold(f64::INFINITY, f64::min)
+    };
+    let errors: Vec<f64> = (0..values.len()).map(errors).collect();
+    let sigma = stats::robust_scale(&mut errors.iter().map(|error| *error as f32).collect::<Vec<_>>()).unwrap_or(0.0);
+    let least = OUTLIER_SIGMAS * sigma.max(spread);
+    let far: Vec<usize> = (0..values.len()).filter(|index| errors[*index] > least).collect();
+    let days = |indices: &mut dyn Iterator<Item = usize>| {
+        let mut days: Vec<i64> = indices.map(|index| series.blocks[index].day).collect();
+        days.dedup();
+        days.len() as f64
+    };
+    if far.is_empty() || days(&mut far.iter().copied()) > INCIDENT_DAYS * days(&mut (0..values.len())) {
+        return false;
+    }
+    for index in far {
+        kept[index] = false;
+    }
+    true
+}
+
+/// Median of the figures of each hour's group.
+fn group_medians(
+    series: &Series,
+    values: &[f64],
+    kept: &[bool],
     levels: &[Level],
-    enough: &Enough,
-    mut figure: impl FnMut(Level, usize) -> Option<f64>,
+    depths: &[usize; HOURS_OF_WEEK],
 ) -> [f64; HOURS_OF_WEEK] {
-    // What is coarser than a level whose groups all stand alone has no say: with enough history, most levels need not
-    // be computed, and each costs a selection over the whole series.
-    let stands_alone = |level: &Level| (0..level.groups).all(|group| level.weight(group, grouped, enough) >= 1.0);
-    let first = levels.iter().rposition(stands_alone).unwrap_or(0);
+    let every = Enough { samples: 1.0, per_hour: 1.0 };
+    shrink(series, kept, levels, depths, &every, |blocks| {
+        stats::median(&mut blocks.iter().map(|index| values[*index] as f32).collect::<Vec<_>>())
+    })
+}
+
+/// Blends the figure of each hour's groups from coarse to fine, down to the hour's own depth. A figure is made of the
+/// blocks of a group that count.
+fn shrink(
+    series: &Series,
+    kept: &[bool],
+    levels: &[Level],
+    depths: &[usize; HOURS_OF_WEEK],
+    enough: &Enough,
+    mut figure: impl FnMut(&[usize]) -> Option<f64>,
+) -> [f64; HOURS_OF_WEEK] {
+    // Each group's figure and weight, once it is asked for: what is coarser than a group that stands alone has no say,
+    // and each figure costs a selection over its samples.
+    let mut known: Vec<Vec<Option<(Option<f64>, f64)>>> = levels.iter().map(|level| vec![None; level.groups]).collect();
     let mut figures = [0.0; HOURS_OF_WEEK];
-    for (depth, level) in levels.iter().enumerate().skip(first) {
-        for group in 0..level.groups {
-            let weight = if depth == first { 1.0 } else { level.weight(group, grouped, enough) };
-            if weight <= 0.0 {
-                continue;
-            }
-            let Some(own) = figure(*level, group) else { continue };
-            for hour in level.members(group) {
-                figures[hour] = weight * own + (1.0 - weight) * figures[hour];
+    for hour in 0..HOURS_OF_WEEK {
+        let mut left = 1.0;
+        let mut sum = 0.0;
+        for depth in (0..=depths[hour]).rev() {
+            let level = levels[depth];
+            let group = (level.group_of)(hour);
+            let (own, weight) = *known[depth][group].get_or_insert_with(|| {
+                let hours = level.hours(group).flat_map(|hour| series.of_hour[hour].iter().copied());
+                let blocks: Vec<usize> = hours.filter(|index| kept[*index]).collect();
+                let weight = enough.weight(blocks.iter().map(|index| &series.blocks[*index]));
+                (figure(&blocks), weight)
+            });
+            let Some(own) = own else { continue };
+            let weight = if depth == 0 { 1.0 } else { weight };
+            sum += left * weight * own;
+            left *= 1.0 - weight;
+            if left <= 0.0 {
+                break;
             }
         }
+        figures[hour] = sum;
     }
     figures
 }

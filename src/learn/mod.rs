@@ -2,26 +2,39 @@
 //!
 //! Pure: the window's end comes with the options, so the same samples always give the same profile.
 //!
-//! Read in this order: `calendar` gives each sample its hour of the week, `grouped` keeps the values by hour,
-//! `estimate` turns them into centre and scale, `summary` into the figures that people read, `profile` is the result.
-//! Beside them, `usual_times` learns what each statement takes, from one interval after the other.
+//! Read in this order: `calendar` gives each sample its hour of the week, `series` cuts the values into hours, `shape`
+//! finds the season and `level` what moves beside it, `estimate` turns them into centre and scale, `residuals` and `tails`
+//! say how often the series goes how far from them, `summary` gives the figures that people read, `profile` is the result.
+//! Beside them, `patterns` finds what a person would name, `validate` looks whether a profile held (both are `findings`),
+//! `usual_times` learns what each statement takes, from one interval after the other.
 
 mod calendar;
 mod codec;
 mod estimate;
-mod grouped;
+mod findings;
+mod level;
+mod patterns;
 mod profile;
+mod residuals;
+mod series;
+mod shape;
 mod summary;
+mod tails;
 mod usual_times;
+mod validate;
 
-pub use calendar::{HOURS_OF_WEEK, hour_of_week};
+pub use calendar::{Clock, HOURS_OF_WEEK, hour_of_week};
 pub use codec::DecodeError;
+pub use findings::{Findings, decode, encode};
+pub use patterns::{Hour, MOST_PATTERNS, Pattern, PatternKind, find_patterns};
 pub use profile::{Profile, Statistics};
+pub use tails::{Stretch, Tail, Tails};
 pub use usual_times::UsualTimes;
+pub use validate::{Held, Validation, validate};
 
 use calendar::HOUR_MS;
 use estimate::Estimate;
-use grouped::Grouped;
+use series::Series;
 
 /// One value of one metric at one instant.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -73,6 +86,11 @@ const GREATEST: f32 = 1e30;
 /// Confidence is the share of the window's hours that were seen, times the share of the season's groups (hours of the
 /// week, hours of the day, ...) that were seen: a group without samples is judged by its parents' band.
 pub fn learn(samples: &[Sample], options: &Options) -> Option<Profile> {
+    learn_by(&Clock::utc(), samples, options)
+}
+
+/// The same with hours of the week by a local clock: the profile is to be judged by the same clock.
+pub fn learn_by(clock: &Clock, samples: &[Sample], options: &Options) -> Option<Profile> {
     let window_hours = i64::from(options.window_days) * 24;
     let begin = options.now.saturating_sub(window_hours.saturating_mul(HOUR_MS));
     let usable = || {
@@ -81,27 +99,20 @@ pub fn learn(samples: &[Sample], options: &Options) -> Option<Profile> {
             // `NaN` compares as false.
             .filter(move |sample| sample.at >= begin && sample.at <= options.now && sample.value.abs() <= GREATEST)
     };
-    let mut grouped = Grouped::new(usable)?;
-    let levels = estimate::levels(options.daily, options.weekly);
-    let mut estimate = Estimate::new(&grouped, levels);
-    let mut outliers = 0;
-    if options.outlier_removal {
-        outliers = grouped.count_where(|hour, value| estimate.is_outlier(hour, value));
-        if outliers > 0 && outliers as f64 <= OUTLIER_SHARE * grouped.len() as f64 {
-            grouped.retain(|hour, value| !estimate.is_outlier(hour, value));
-            estimate = Estimate::new(&grouped, levels);
-        } else {
-            outliers = 0;
-        }
-    }
+    let series = Series::new(usable(), clock)?;
+    let levels = shape::levels(options.daily, options.weekly);
+    let mut estimate = Estimate::new(&series, levels, options.outlier_removal);
+    let (stretch, tails) = residuals::tails(&series, &estimate, options.outlier_removal).stretched();
     estimate.clamp(options.minimum, options.maximum);
 
-    let hours_seen = f64::from(grouped.hours_seen());
+    let hours_seen = series.blocks.len() as f64;
     let days = hours_seen / 24.0;
     let covered = (hours_seen / window_hours.max(1) as f64).min(1.0);
     Some(Profile {
-        statistics: summary::summarise(&grouped, &estimate, outliers as u64, options),
-        confidence: covered * estimate::groups_seen(&grouped, levels),
+        statistics: summary::summarise(&series, &estimate, stretch, options),
+        confidence: covered * shape::groups_seen(&series, levels),
+        stretch,
+        tails,
         days,
         ready: days >= READY_DAYS,
         minimum: options.minimum,

@@ -1,14 +1,20 @@
 //! What was learnt.
 
 use super::calendar::HOURS_OF_WEEK;
+use super::tails::{Stretch, Tails};
 
 /// What is normal for one metric of one target.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Profile {
     /// Centre per hour of the week, in the metric's unit.
     pub centre: Box<[f32; HOURS_OF_WEEK]>,
-    /// Robust standard deviation per hour of the week, in the metric's unit; always greater than 0.
+    /// Robust standard deviation per hour of the week, in the metric's unit; always greater than 0. A sigma to a side is
+    /// [`Self::stretch`] times as long.
     pub scale: Box<[f32; HOURS_OF_WEEK]>,
+    /// How much longer than the scale a sigma to each side is.
+    pub stretch: Stretch,
+    /// How often normal life goes how far from the centre, in such sigmas.
+    pub tails: Tails,
     /// Figures over the whole window.
     pub statistics: Statistics,
     /// Days of data: separate hours that were seen, divided by 24.
@@ -21,6 +27,14 @@ pub struct Profile {
     pub minimum: Option<f64>,
     /// Physical maximum: no band reaches above it.
     pub maximum: Option<f64>,
+}
+
+impl Profile {
+    /// Signed distance of a value from the centre of its hour, in sigma.
+    pub fn sigmas(&self, hour: usize, value: f64) -> f64 {
+        let distance = (value - f64::from(self.centre[hour])) / f64::from(self.scale[hour]);
+        distance / f64::from(if distance < 0.0 { self.stretch.below } else { self.stretch.above })
+    }
 }
 
 /// Figures over the whole window, in the metric's unit, without outliers where they are removed.

@@ -1,33 +1,67 @@
 //! The figures that people read.
 
-use super::Options;
 use super::estimate::Estimate;
-use super::grouped::Grouped;
 use super::profile::{Statistics, within};
-use crate::stats::{self, Moments};
+use super::series::Series;
+use super::tails::Stretch;
+use super::{OUTLIER_SHARE, Options};
+use crate::stats;
 
 /// Sigmas of the band that is shown in a Baseline's status.
 const SHOWN_SIGMAS: f64 = 3.0;
 
-pub(super) fn summarise(grouped: &Grouped, estimate: &Estimate, outliers: u64, options: &Options) -> Statistics {
-    let mut values = grouped.values().to_vec();
-    let all = || grouped.values().iter().copied().map(f64::from);
-    let moments: Moments = all().collect();
+pub(super) fn summarise(series: &Series, estimate: &Estimate, stretch: Stretch, options: &Options) -> Statistics {
+    let mut values = series.values().to_vec();
+    let mut outliers = 0;
+    if options.outlier_removal {
+        let near = without_outliers(series, estimate);
+        let far = values.len() - near.len();
+        if far as f64 <= OUTLIER_SHARE * values.len() as f64 {
+            (values, outliers) = (near, far as u64);
+        }
+    }
+    let count = values.len().max(1) as f64;
+    let mean = sum(&values, |value| value) / count;
+    let squares = sum(&values, |value| (value - mean) * (value - mean));
+    let (minimum, maximum) = values
+        .iter()
+        .fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), value| (low.min(*value), high.max(*value)));
     let [median, p95, p99] = stats::quantiles(&mut values, [0.5, 0.95, 0.99]).unwrap_or_default();
     let bands = || estimate.centre.iter().zip(&estimate.scale);
-    let lowest = bands().map(|(centre, scale)| centre - SHOWN_SIGMAS * scale).fold(f64::INFINITY, f64::min);
-    let highest = bands().map(|(centre, scale)| centre + SHOWN_SIGMAS * scale).fold(f64::NEG_INFINITY, f64::max);
+    let (below, above) = (SHOWN_SIGMAS * f64::from(stretch.below), SHOWN_SIGMAS * f64::from(stretch.above));
+    let lowest = bands().map(|(centre, scale)| centre - below * scale).fold(f64::INFINITY, f64::min);
+    let highest = bands().map(|(centre, scale)| centre + above * scale).fold(f64::NEG_INFINITY, f64::max);
     Statistics {
-        samples: moments.count(),
+        samples: values.len() as u64,
         outliers,
-        mean: moments.mean(),
+        mean,
         median,
-        standard_deviation: moments.standard_deviation(),
+        standard_deviation: (squares / (count - 1.0).max(1.0)).sqrt(),
         p95,
         p99,
-        minimum: all().fold(f64::INFINITY, f64::min),
-        maximum: all().fold(f64::NEG_INFINITY, f64::max),
+        minimum: f64::from(minimum),
+        maximum: f64::from(maximum),
         lower: within(lowest, options.minimum, options.maximum),
         upper: within(highest, options.minimum, options.maximum),
     }
+}
+
+fn without_outliers(series: &Series, estimate: &Estimate) -> Vec<f32> {
+    let mut near = Vec::with_capacity(series.values().len());
+    for (index, block) in series.blocks.iter().enumerate() {
+        near.extend(series.of(block).iter().copied().filter(|value| !estimate.is_outlier(index, block.hour, *value)));
+    }
+    near
+}
+
+/// Sum over all values, in eight lanes: one addition need not wait for the other.
+fn sum(values: &[f32], of: impl Fn(f64) -> f64) -> f64 {
+    let (chunks, rest) = values.as_chunks::<8>();
+    let mut lanes = [0.0; 8];
+    for chunk in chunks {
+        for (lane, value) in lanes.iter_mut().zip(chunk) {
+            *lane += of(f64::from(*value));
+        }
+    }
+    lanes.iter().sum::<f64>() + rest.iter().map(|value| of(f64::from(*value))).sum::<f64>()
 }

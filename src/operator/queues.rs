@@ -17,10 +17,12 @@ use kube::{Resource, ResourceExt};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::api::{Anomaly, AnomalyRule, Baseline, Remediation, RemediationPolicy};
+use crate::api::{Anomaly, AnomalyException, AnomalyRule, Baseline, Remediation, RemediationPolicy};
 use crate::controllers::routes::{self, Work};
 use crate::controllers::stores::{Changed, Kind};
-use crate::controllers::{Context, Error, anomaly, anomaly_rule, baseline, remediation, remediation_policy};
+use crate::controllers::{
+    Context, Error, anomaly, anomaly_exception, anomaly_rule, baseline, remediation, remediation_policy,
+};
 use crate::engine::Noticed;
 
 /// Passes over different objects of one kind that run at once.
@@ -29,6 +31,7 @@ const CONCURRENCY: u16 = 4;
 struct Queues {
     baselines: queue::UnboundedSender<ObjectRef<Baseline>>,
     rules: queue::UnboundedSender<ObjectRef<AnomalyRule>>,
+    exceptions: queue::UnboundedSender<ObjectRef<AnomalyException>>,
     policies: queue::UnboundedSender<ObjectRef<RemediationPolicy>>,
     anomalies: queue::UnboundedSender<ObjectRef<Anomaly>>,
     remediations: queue::UnboundedSender<ObjectRef<Remediation>>,
@@ -40,6 +43,7 @@ impl Queues {
         let _ = match work {
             Work::Baseline(object) => self.baselines.unbounded_send(object).is_ok(),
             Work::Rule(object) => self.rules.unbounded_send(object).is_ok(),
+            Work::Exception(object) => self.exceptions.unbounded_send(object).is_ok(),
             Work::Policy(object) => self.policies.unbounded_send(object).is_ok(),
             Work::Anomaly(object) => self.anomalies.unbounded_send(object).is_ok(),
             Work::Remediation(object) => self.remediations.unbounded_send(object).is_ok(),
@@ -58,6 +62,13 @@ pub fn start(
     let queues = Queues {
         baselines: controller("baseline", context, stores.baselines.clone(), baseline::reconcile, cancel),
         rules: controller("anomalyrule", context, stores.rules.clone(), anomaly_rule::reconcile, cancel),
+        exceptions: controller(
+            "anomalyexception",
+            context,
+            stores.exceptions.clone(),
+            anomaly_exception::reconcile,
+            cancel,
+        ),
         policies: controller(
             "remediationpolicy",
             context,
@@ -103,6 +114,9 @@ async fn forget_deleted(changed: &Changed, context: &Context) {
         }
         Kind::Rule if context.stores.rules.get(&ObjectRef::new(name).within(namespace)).is_none() => {
             context.engine.remove_rule(namespace, name).await;
+        }
+        Kind::Exception if context.stores.exceptions.get(&ObjectRef::new(name).within(namespace)).is_none() => {
+            context.engine.remove_exception(namespace, name).await;
         }
         _ => {}
     }

@@ -5,9 +5,10 @@ use dbmedic::api::crds;
 use dbmedic_test_support::Cluster;
 
 /// Short names, and the columns that people see.
-const COLUMNS: [(&str, &[&str]); 6] = [
+const COLUMNS: [(&str, &[&str]); 7] = [
     ("bl", &["NAME", "READY", "DATABASES", "CONFIDENCE", "LEARNING", "ANOMALOUS", "AGE"]),
     ("ar", &["NAME", "METRIC", "SEVERITY", "READY", "OPEN", "AGE"]),
+    ("ae", &["NAME", "BASELINE", "EFFECT", "ACTIVE", "FROM", "TO", "READY", "AGE"]),
     ("rp", &["NAME", "MODE", "AUTO-UP-TO", "CAN-FIX", "FIXES-1H", "SUCCESS", "AGE"]),
     ("an", &["NAME", "STATE", "SEVERITY", "METRIC", "DATABASE", "DEVIATION", "CAUSE", "SINCE"]),
     ("rem", &["NAME", "STATE", "ACTION", "RISK", "DATABASE", "REASON", "AGE"]),
@@ -45,7 +46,8 @@ pub async fn are_shown(cluster: &Cluster, namespace: &str) -> Result<()> {
         }
     }
     let all = get(cluster, namespace, "dbmedic").await?;
-    for kind in ["baseline", "anomalyrule", "remediationpolicy", "anomaly", "remediation", "remediationapproval"] {
+    let watched = ["baseline", "anomalyrule", "anomalyexception", "remediationpolicy"];
+    for kind in watched.into_iter().chain(["anomaly", "remediation", "remediationapproval"]) {
         ensure!(all.contains(&format!("{kind}.dbmedic.io/")), "{kind} is not in the category:\n{all}");
     }
     Ok(())

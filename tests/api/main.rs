@@ -3,6 +3,7 @@
 
 mod approvals;
 mod crash;
+mod exceptions;
 mod faults;
 mod kinds;
 mod main_loop;

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use dbmedic::api::{
-    Anomaly, AnomalyState, Baseline, Remediation, RemediationApproval, RemediationState, RootCauseKind,
+    Anomaly, AnomalyException, AnomalyState, Baseline, Remediation, RemediationApproval, RemediationState,
+    RootCauseKind,
 };
 use dbmedic_test_support::eventually;
 use dbmedic_test_support::shop::Options;
@@ -69,6 +70,11 @@ async fn a_dropped_index_is_found_built_again_and_measured() -> Result<()> {
     // Too late to decide anything, and shown all the same.
     let approvals: Api<RemediationApproval> = Api::namespaced(cluster.client("admin").await?, &shop.namespace);
     approvals.create(&PostParams::default(), &approval_of(&remediation, "late", "admin")).await?;
+    let known = "apiVersion: dbmedic.io/v1alpha1\nkind: AnomalyException\nmetadata: {name: known}\n\
+                 spec: {baselineRef: {name: orders}, schedule: 'Sun 03:00-04:00', suppress: true}\n";
+    cluster.apply_yaml(known, &shop.namespace).await?;
+    let exceptions: Api<AnomalyException> = Api::namespaced(cluster.client("admin").await?, &shop.namespace);
+    eventually(PATIENCE, "the exception is understood", async || Ok(exceptions.get("known").await?.status)).await?;
     kinds::are_shown(cluster, &shop.namespace).await?;
     assert!(workload.done() > 0);
     Ok(())

@@ -1,6 +1,6 @@
 use proptest::prelude::*;
 
-use super::Event::{Breach, Clear, Missing, Unjudged};
+use super::Event::{Breach, Clear, Missing, Suppressed, Unjudged};
 use super::*;
 
 const INTERVAL: i64 = 10;
@@ -137,7 +137,7 @@ fn an_incident_is_resolved_only_by_values_that_were_judged() {
 }
 
 fn any_events() -> impl Strategy<Value = Vec<(i64, Event)>> {
-    let event = prop_oneof![4 => Just(Breach), 4 => Just(Clear), 1 => Just(Unjudged), 2 => Just(Missing)];
+    let event = prop_oneof![4 => Just(Breach), 4 => Just(Clear), 1 => Just(Unjudged), 1 => Just(Suppressed), 2 => Just(Missing)];
     prop::collection::vec((0_i64..60, event), 0..120).prop_map(|steps| {
         let mut at = 0;
         let advance = |(passed, event)| {
@@ -176,6 +176,7 @@ proptest! {
                 ChangeKind::Clearing => prop_assert!(matches!(last, ChangeKind::Opened | ChangeKind::Reopened)),
                 ChangeKind::Reopened => prop_assert_eq!(last, ChangeKind::Clearing),
                 ChangeKind::Resolved => prop_assert!(open),
+                ChangeKind::ExceptionBegan | ChangeKind::ExceptionOver => prop_assert!(false, "not of an incident"),
             }
             open = match change {
                 ChangeKind::Opened => true,
@@ -200,6 +201,7 @@ proptest! {
                     before = Some(at);
                 }
                 Clear => (counted, before) = (0, None),
+                Suppressed => before = None,
                 Unjudged | Missing => {}
             }
             if step.phase == Some(ChangeKind::Opened) {
@@ -213,7 +215,7 @@ proptest! {
         let mut incident = Incident::default();
         for (at, event) in events {
             let step = incident.step(at, event, &timing);
-            if matches!(event, Missing | Unjudged) {
+            if matches!(event, Missing | Unjudged | Suppressed) {
                 prop_assert_eq!(step.phase, None);
                 prop_assert_eq!((step.incident.phase, step.incident.held_ms), (incident.phase, incident.held_ms));
             }

@@ -1,7 +1,20 @@
 use super::super::{Detector, Limit, MetricDescriptor, Normal, Sigma};
 use super::*;
 use crate::api::{Decimal, Detect, LimitDetector, Sensitivity, SigmaDetector};
+use crate::learn::{Stretch, Tails};
 use crate::measure::Cadence;
+
+fn normal() -> Normal<'static> {
+    Normal {
+        centre: 10.0,
+        scale: 1.0,
+        minimum: 0.0,
+        maximum: f64::INFINITY,
+        confidence: 0.8,
+        stretch: Stretch::NONE,
+        tails: &Tails::GAUSSIAN,
+    }
+}
 
 fn metrics() -> MetricSet {
     let metric = |name: &str, unit: &str, maximum, share: Option<&str>| MetricDescriptor {
@@ -182,21 +195,20 @@ fn durations_have_defaults_and_errors_name_them() {
 
 #[test]
 fn a_verdict_below_the_rules_confidence_is_no_breach() {
-    let normal = Normal { centre: 10.0, scale: 1.0, minimum: 0.0, maximum: f64::INFINITY, confidence: 0.8 };
-    let sight = Sight::new(7, 0, 20.0).with_normal(Some(normal));
-    for (confidence, breach) in [(None, true), (Some(81), false), (Some(79), true)] {
-        let rule = resolve(&AnomalyRuleSpec { confidence, ..sigma("3") }, &metrics());
+    // One sample in 56 of normal life lies as far above.
+    let sight = Sight::new(7, 0, 12.1).with_normal(Some(normal()));
+    for (confidence, breach) in [(None, true), (Some(99), false), (Some(98), true)] {
+        let rule = resolve(&AnomalyRuleSpec { confidence, ..sigma("2") }, &metrics());
         let verdict = rule.ok().and_then(|rule| rule.judge(&rule.detector.memory(), &sight));
         assert_eq!(verdict.map(|verdict| (verdict.at, verdict.breach)), Some((7, breach)), "{confidence:?}");
-        assert_eq!(verdict.and_then(|verdict| verdict.sigmas), Some(10.0));
+        assert!(verdict.and_then(|verdict| verdict.sigmas).is_some_and(|sigmas| (sigmas - 2.1).abs() < 1e-9));
     }
 }
 
 #[test]
 fn a_limits_verdict_has_no_sigmas_even_over_a_ready_profile() {
-    let normal = Normal { centre: 10.0, scale: 1.0, minimum: 0.0, maximum: f64::INFINITY, confidence: 0.8 };
     let rule = resolve(&limit("latency", "15"), &metrics());
-    let sight = Sight::new(7, 0, 20.0).with_normal(Some(normal));
+    let sight = Sight::new(7, 0, 20.0).with_normal(Some(normal()));
     let verdict = rule.ok().and_then(|rule| rule.judge(&rule.detector.memory(), &sight));
     let expected = Verdict {
         at: 7,

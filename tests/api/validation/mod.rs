@@ -1,5 +1,6 @@
 //! What the API server refuses by schema and CEL, kind by kind: one accepted object, changed at one place at a time.
 
+mod exceptions;
 mod immutable;
 mod policies;
 mod watched;

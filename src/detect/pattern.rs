@@ -1,0 +1,162 @@
+//! `detect.pattern`: a course of values that was not seen before. Wraps [`super::stream`], which judges a series from its
+//! first sample on and learns as it goes; needs no profile.
+
+use super::stream::{DEFAULT_THRESHOLD, Departure, Reading, Stream, StreamOptions};
+use super::{Band, Detect, Evidence, FieldError, MetricSet, Sight};
+use crate::api::{AnomalyRuleSpec, Sensitivity};
+
+/// History that is replayed at most: a stream forgets what is older. The store has no more than the Baseline's window.
+const HISTORY_MS: i64 = 14 * 86_400_000;
+/// Factor between two sensitivities, on how rare a score has to be.
+const STEP: f64 = 10.0;
+
+/// How rare a score has to be in normal life, as a probability.
+pub(super) fn accepted_chance(sensitivity: Sensitivity) -> f64 {
+    let usual = 1.0 - DEFAULT_THRESHOLD;
+    match sensitivity {
+        Sensitivity::Low => usual / STEP,
+        Sensitivity::Medium => usual,
+        Sensitivity::High => usual * STEP,
+    }
+}
+
+/// A course that was not seen before.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Pattern {
+    options: StreamOptions,
+}
+
+/// The stream of one target.
+#[derive(Clone, Debug, Default)]
+pub struct PatternMemory {
+    stream: Option<Stream>,
+    last: Option<Reading>,
+    /// Number of the incident that is open in the stream, its greatest score, and what that spoke of.
+    peak: Option<(u64, f64, Option<Departure>)>,
+}
+
+impl Detect for Pattern {
+    type Memory = PatternMemory;
+
+    const NAME: &'static str = "pattern";
+    const NEEDS_PROFILE: bool = false;
+
+    fn resolve(
+        spec: &AnomalyRuleSpec,
+        metric: usize,
+        metrics: &MetricSet,
+    ) -> Option<Result<(usize, Self), FieldError>> {
+        spec.detect.pattern.as_ref()?;
+        let bounds = metrics.get(metric);
+        let options = StreamOptions {
+            threshold: 1.0 - accepted_chance(spec.sensitivity),
+            minimum: bounds.and_then(|metric| metric.minimum),
+            maximum: bounds.and_then(|metric| metric.maximum),
+        };
+        Some(Ok((metric, Self { options })))
+    }
+
+    fn history(&self) -> Option<i64> {
+        Some(HISTORY_MS)
+    }
+
+    fn take(&self, memory: &mut PatternMemory, sight: &Sight<'_>) {
+        let stream = memory.stream.get_or_insert_with(|| Stream::new(self.options));
+        let reading = stream.sample(sight.at, sight.value);
+        memory.peak = reading.incident.map(|incident| match memory.peak {
+            Some((same, score, departure)) if same == incident && score >= reading.score => (same, score, departure),
+            _ => (incident, reading.score, reading.departure),
+        });
+        memory.last = Some(reading);
+    }
+
+    fn exceeds(&self, memory: &PatternMemory, _: &Sight<'_>) -> Option<bool> {
+        let reading = memory.last.filter(|reading| reading.expected.is_finite())?;
+        Some(reading.incident.is_some())
+    }
+
+    /// The greatest score of the stream's open incident, else the score of the sample.
+    fn confidence(&self, memory: &PatternMemory, _: &Sight<'_>) -> f64 {
+        let score = memory.last.map_or(0.0, |reading| reading.score);
+        memory.peak.map_or(score, |(_, peak, _)| peak.max(score))
+    }
+
+    fn band(&self, memory: &PatternMemory, _: &Sight<'_>) -> Band {
+        let Some(reading) = memory.last else { return Band::default() };
+        let known = |value: f64| Some(value).filter(|value| value.is_finite());
+        Band { centre: known(reading.expected), lower: known(reading.lower), upper: known(reading.upper) }
+    }
+
+    fn evidence(&self, memory: &PatternMemory, sight: &Sight<'_>, metrics: &MetricSet) -> Vec<Evidence> {
+        let Some(reading) = memory.last else { return Vec::new() };
+        let unit = metrics.get(sight.metric).map_or_else(String::new, |metric| metric.unit.clone());
+        let departure = memory.peak.map_or(reading.departure, |(_, _, departure)| departure);
+        let kind = departure.map(|departure| match departure {
+            Departure::Spike => "a single value far from what was expected",
+            Departure::Level => "the level moved",
+            Departure::Spread => "the values scatter otherwise than they did",
+            Departure::Shape => "a course of values that was not seen before",
+        });
+        let rarity = 1.0 - self.confidence(memory, sight);
+        let rarity = (rarity > 0.0).then(|| Evidence::text("rarity", one_in(rarity)));
+        let expected = reading.expected.is_finite().then(|| Evidence::number("expected", reading.expected, unit));
+        kind.map(|kind| Evidence::text("departure", kind)).into_iter().chain(rarity).chain(expected).collect()
+    }
+}
+
+/// A probability for people.
+pub(super) fn one_in(probability: f64) -> String {
+    let samples = 1.0 / probability;
+    // Beyond that nobody has the samples to check it.
+    if samples >= 1e9 { "less than one sample in 1e9".to_owned() } else { format!("one sample in {samples:.0}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pattern(sensitivity: Sensitivity) -> Pattern {
+        Pattern { options: StreamOptions { threshold: 1.0 - accepted_chance(sensitivity), ..StreamOptions::default() } }
+    }
+
+    fn feed(detector: &Pattern, memory: &mut PatternMemory, values: impl Iterator<Item = f64>) -> Option<bool> {
+        let mut found = None;
+        for (index, value) in values.enumerate() {
+            let sight = Sight::new(index as i64 * 60_000, 0, value);
+            detector.take(memory, &sight);
+            found = detector.exceeds(memory, &sight);
+        }
+        found
+    }
+
+    #[test]
+    fn a_steady_course_that_leaps_is_a_breach_with_its_reason() {
+        let detector = pattern(Sensitivity::Medium);
+        let mut memory = PatternMemory::default();
+        let steady = |index: i32| 100.0 + f64::from(index * 7_919 % 13) / 10.0;
+        assert_eq!(feed(&detector, &mut memory, (0..3_000).map(steady)), Some(false));
+        let leap = (3_000..3_010).map(|index| steady(index) + 80.0);
+        assert_eq!(feed(&detector, &mut memory, leap), Some(true));
+        let sight = Sight::new(0, 0, 180.0);
+        assert!(detector.confidence(&memory, &sight) >= DEFAULT_THRESHOLD);
+        let evidence = detector.evidence(&memory, &sight, &MetricSet::default());
+        assert_eq!(evidence.first().map(|one| one.name.as_ref()), Some("departure"));
+        assert!(detector.band(&memory, &sight).centre.is_some());
+    }
+
+    #[test]
+    fn nothing_seen_is_no_verdict() {
+        let detector = pattern(Sensitivity::High);
+        let memory = PatternMemory::default();
+        assert_eq!(detector.exceeds(&memory, &Sight::new(0, 0, 1.0)), None);
+        assert_eq!(detector.evidence(&memory, &Sight::new(0, 0, 1.0), &MetricSet::default()), []);
+    }
+
+    #[test]
+    fn a_higher_sensitivity_takes_less_rare_scores() {
+        let of = |sensitivity| pattern(sensitivity).options.threshold;
+        assert!(of(Sensitivity::Low) > of(Sensitivity::Medium) && of(Sensitivity::Medium) > of(Sensitivity::High));
+        assert_eq!(one_in(0.001), "one sample in 1000");
+        assert_eq!(one_in(1e-30), "less than one sample in 1e9");
+    }
+}

@@ -1,0 +1,125 @@
+//! What known peaks and maintenance change. 1970-01-05 was a Monday.
+
+use super::*;
+use crate::detect::exception::{Effect, Expectation};
+use crate::detect::schedule::Calendar;
+
+/// From Monday 01:00 to 02:00, each week.
+fn exception(effect: Effect) -> Arc<Exception> {
+    let calendar = Calendar::schedule("Mon 01:00-02:00", None, "UTC").unwrap();
+    Arc::new(Exception { calendar, rules: Vec::new(), pods: Vec::new(), effect })
+}
+
+fn silence() -> Arc<Exception> {
+    exception(Effect::Suppress(Vec::new()))
+}
+
+fn kinds(found: &[(i64, u64, ChangeKind)]) -> Vec<ChangeKind> {
+    found.iter().map(|(_, _, kind)| *kind).collect()
+}
+
+#[test]
+fn nothing_opens_in_a_suppressed_hour_and_the_breach_counts_from_its_end_on() {
+    let mut shard = Shard::new();
+    let target = shard.add_target(1);
+    shard.set_rules(target, vec![limit(7, 0)]);
+    shard.set_exceptions(target, &[(7, silence())]);
+    // Ten seconds before the hour a breach begins; `for` is 30 s.
+    let values = [60.0; 12];
+    let found = feed(&mut shard, target, MONDAY + HOUR - 10 * SECOND, 1, &values);
+    assert_eq!(found, [(0, 7, ChangeKind::Pending), (10, 7, ChangeKind::ExceptionBegan)]);
+    assert_eq!(shard.states(target).collect::<Vec<_>>(), [(7, IncidentState::Suppressed)]);
+    assert!(shard.is_exempt(target));
+    let found = feed(&mut shard, target, MONDAY + 2 * HOUR, 1, &values);
+    assert_eq!(found, [(0, 7, ChangeKind::ExceptionOver), (30, 7, ChangeKind::Opened)]);
+    assert!(!shard.is_exempt(target));
+}
+
+#[test]
+fn what_is_open_stays_open_through_a_suppressed_hour_and_is_resolved_after_it() {
+    let mut shard = Shard::new();
+    let target = shard.add_target(1);
+    shard.set_rules(target, vec![limit(7, 0)]);
+    shard.set_exceptions(target, &[(7, silence())]);
+    feed(&mut shard, target, MONDAY, 1, &[60.0; 5]);
+    assert_eq!(kinds(&feed(&mut shard, target, MONDAY + HOUR, 1, &[1.0; 30])), [ChangeKind::ExceptionBegan]);
+    assert_eq!(shard.states(target).collect::<Vec<_>>(), [(7, IncidentState::Open)]);
+    let found = feed(&mut shard, target, MONDAY + 2 * HOUR, 1, &[1.0; 3]);
+    assert_eq!(kinds(&found), [ChangeKind::ExceptionOver, ChangeKind::Clearing, ChangeKind::Resolved]);
+}
+
+#[test]
+fn only_rules_of_the_suppressed_metrics_are_silent() {
+    let mut shard = Shard::new();
+    let target = shard.add_target(2);
+    shard.set_rules(target, vec![limit(1, 0), limit(2, 1), limit(3, 0)]);
+    let second = exception(Effect::Suppress(vec![1]));
+    shard.set_exceptions(target, &[(1, second.clone()), (2, second), (3, silence())]);
+    feed(&mut shard, target, MONDAY + HOUR, 2, &[60.0; 5]);
+    let states: Vec<_> = shard.states(target).collect();
+    assert_eq!(states, [(1, IncidentState::Open), (2, IncidentState::Suppressed), (3, IncidentState::Suppressed)]);
+}
+
+#[test]
+fn missing_data_is_still_told_in_a_suppressed_hour() {
+    let mut shard = Shard::new();
+    let target = shard.add_target(1);
+    shard.set_rules(target, vec![limit(7, 0)]);
+    shard.set_exceptions(target, &[(7, silence())]);
+    let found = feed(&mut shard, target, MONDAY + HOUR, 1, &[1.0, ABSENT, ABSENT, ABSENT, ABSENT, ABSENT, 1.0]);
+    assert_eq!(kinds(&found), [ChangeKind::ExceptionBegan, ChangeKind::NoData, ChangeKind::DataBack]);
+}
+
+#[test]
+fn an_expected_peak_is_no_breach_and_what_goes_beyond_it_is_with_the_expected_band() {
+    let mut shard = Shard::new();
+    let target = shard.add_target(1);
+    shard.set_rules(target, vec![sigma(7, 0)]);
+    shard.set_profile(target, 0, Some(&profile(|_| 10.0, true)));
+    shard.set_exceptions(target, &[(7, exception(Effect::Expect(vec![(0, Expectation::Factor(10.0))])))]);
+    assert_ne!(feed(&mut shard, target, MONDAY, 1, &[100.0; 1]), [], "before it");
+    for value in [10.0, 50.0, 100.0, 159.0] {
+        let found = feed(&mut shard, target, MONDAY + HOUR, 1, &[value; 10]);
+        assert!(!kinds(&found).contains(&ChangeKind::Opened), "{value}: {found:?}");
+    }
+    assert_eq!(shard.states(target).collect::<Vec<_>>(), [(7, IncidentState::Normal)]);
+    let mut changes = Vec::new();
+    for index in 0..4 {
+        let at = MONDAY + HOUR + 600 * SECOND + index * 10 * SECOND;
+        shard.round(&Round { target, at, values: vec![170.0] }, &mut changes);
+    }
+    let opened = changes.iter().find(|change| change.kind == ChangeKind::Opened);
+    let verdict = opened.and_then(|change| change.verdict).unwrap();
+    assert_eq!((verdict.centre, verdict.upper, verdict.sigmas), (Some(100.0), Some(160.0), Some(3.5)));
+}
+
+#[test]
+fn an_expected_level_lifts_a_fixed_limit_for_as_long_as_it_is_expected() {
+    let mut shard = Shard::new();
+    let target = shard.add_target(1);
+    shard.set_rules(target, vec![limit(7, 0)]);
+    let level = Expectation::Levels { low: 95.0, high: 95.0 };
+    shard.set_exceptions(target, &[(7, exception(Effect::Expect(vec![(0, level)])))]);
+    assert_eq!(kinds(&feed(&mut shard, target, MONDAY + HOUR, 1, &[95.0; 10])), [ChangeKind::ExceptionBegan]);
+    let found = kinds(&feed(&mut shard, target, MONDAY + HOUR + 600 * SECOND, 1, &[96.0; 10]));
+    assert_eq!(found, [ChangeKind::Pending, ChangeKind::Opened]);
+    feed(&mut shard, target, MONDAY + HOUR + 1200 * SECOND, 1, &[95.0; 10]);
+    assert_eq!(shard.states(target).collect::<Vec<_>>(), [(7, IncidentState::Normal)], "expected again is clear");
+    let found = kinds(&feed(&mut shard, target, MONDAY + 2 * HOUR, 1, &[95.0; 10]));
+    assert_eq!(found, [ChangeKind::ExceptionOver, ChangeKind::Pending, ChangeKind::Opened]);
+}
+
+#[test]
+fn an_exception_that_is_taken_away_is_over_with_the_next_round() {
+    let mut shard = Shard::new();
+    let target = shard.add_target(1);
+    shard.set_rules(target, vec![limit(7, 0)]);
+    shard.set_exceptions(target, &[(7, silence())]);
+    feed(&mut shard, target, MONDAY + HOUR, 1, &[60.0; 10]);
+    shard.set_rules(target, vec![limit(7, 0)]);
+    shard.set_exceptions(target, &[(7, silence())]);
+    assert_eq!(feed(&mut shard, target, MONDAY + HOUR + 100 * SECOND, 1, &[60.0; 10]), [], "the same again");
+    shard.set_exceptions(target, &[]);
+    let found = feed(&mut shard, target, MONDAY + HOUR + 200 * SECOND, 1, &[60.0; 4]);
+    assert_eq!(kinds(&found), [ChangeKind::ExceptionOver, ChangeKind::Pending, ChangeKind::Opened]);
+}

@@ -1,0 +1,145 @@
+//! Patterns that a person would name: a daily or weekly cycle, a monthly batch, brief spikes that come again.
+//!
+//! Each is found by what it foretells: a cycle where days and weeks that it was not learnt from follow it, a batch where
+//! nearly every month has it. Strength is the share of the variance that it explains, 0 to 1.
+//!
+//! Pure: hours and samples come in the Baseline's own time (see [`super::Clock`]), named by `zone` in what is said.
+
+mod cycles;
+mod monthly;
+mod spikes;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Clock, HOUR_MS, Profile, Sample};
+
+/// Patterns of one series at most.
+pub const MOST_PATTERNS: usize = 8;
+
+/// What kind of pattern.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub enum PatternKind {
+    /// The hour of the day decides.
+    DailyCycle,
+    /// The day of the week decides.
+    WeeklyCycle,
+    /// The same hours of the same day of each month.
+    MonthlyBatch,
+    /// Some minutes, again and again, of similar height.
+    BriefSpikes,
+}
+
+/// A pattern that was found.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Pattern {
+    /// What kind.
+    pub kind: PatternKind,
+    /// When it is there, such as `peak 09:00-17:00 UTC` or `1st 02:00-03:00 UTC`; at most 128 characters.
+    pub when: String,
+    /// Share of the variance that it explains, 0 to 1, in steps of 0.05.
+    pub strength: f64,
+    /// A sentence for a person, at most 256 characters.
+    pub sentence: String,
+}
+
+impl Pattern {
+    fn new(kind: PatternKind, strength: f64, when: String, sentence: String) -> Self {
+        // In steps, so that a refresh which finds the same says the same.
+        Self { kind, when, strength: (strength * 20.0).round().clamp(0.0, 20.0) / 20.0, sentence }
+    }
+}
+
+/// One hour of a series.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Hour {
+    /// Its begin, milliseconds since the Unix epoch.
+    pub at: i64,
+    /// Arithmetic mean of its values.
+    pub mean: f32,
+}
+
+/// An hour in local time.
+#[derive(Clone, Copy)]
+struct LocalHour {
+    /// Hours since the epoch, by the local clock.
+    hour: i64,
+    mean: f64,
+}
+
+impl LocalHour {
+    fn day(self) -> i64 {
+        self.hour.div_euclid(24)
+    }
+
+    fn of_day(self) -> usize {
+        self.hour.rem_euclid(24) as usize
+    }
+}
+
+/// Finds the patterns of a series.
+///
+/// `samples`: those of the window, in order of time. `older`: hours before the window, for what comes once a month.
+/// `events`: when something happened that spikes may follow, such as deploys, milliseconds since the Unix epoch.
+/// Strongest first, at most [`MOST_PATTERNS`].
+pub fn find_patterns(
+    samples: &[Sample],
+    older: &[Hour],
+    events: &[i64],
+    profile: &Profile,
+    clock: &Clock,
+) -> Vec<Pattern> {
+    let recent = local(&hours(samples), clock);
+    let mut all = local(older, clock);
+    let first = recent.first().map_or(i64::MAX, |hour| hour.hour);
+    all.retain(|hour| hour.hour < first);
+    all.extend_from_slice(&recent);
+    let zone = clock.name();
+    let mut found = Vec::new();
+    found.extend(cycles::daily(&recent, zone));
+    // A month tells a week better than two weeks do.
+    let month = all.last().map_or(0, |last| all.partition_point(|hour| hour.hour < last.hour - 42 * 24));
+    found.extend(cycles::weekly(&all[month..]));
+    found.extend(monthly::batches(&all, zone));
+    found.extend(spikes::brief(samples, events, profile, clock));
+    found.sort_by(|one, other| other.strength.total_cmp(&one.strength));
+    found.truncate(MOST_PATTERNS);
+    found
+}
+
+/// Means of the hours of samples in order of time.
+fn hours(samples: &[Sample]) -> Vec<Hour> {
+    let usable = |sample: &&Sample| sample.value.abs() <= super::GREATEST;
+    let hour = |sample: &Sample| sample.at.div_euclid(HOUR_MS);
+    samples
+        .chunk_by(|one, next| hour(one) == hour(next))
+        .filter_map(|of_hour| {
+            let count = of_hour.iter().filter(usable).count();
+            let sum: f64 = of_hour.iter().filter(usable).map(|sample| f64::from(sample.value)).sum();
+            (count > 0).then(|| Hour { at: hour(&of_hour[0]) * HOUR_MS, mean: (sum / count as f64) as f32 })
+        })
+        .collect()
+}
+
+fn local(hours: &[Hour], clock: &Clock) -> Vec<LocalHour> {
+    hours
+        .iter()
+        .filter(|hour| hour.mean.abs() <= super::GREATEST)
+        .map(|hour| LocalHour { hour: clock.local(hour.at).div_euclid(HOUR_MS), mean: f64::from(hour.mean) })
+        .collect()
+}
+
+fn middle(values: impl Iterator<Item = f64>) -> f64 {
+    crate::stats::median(&mut values.map(|value| value as f32).collect::<Vec<_>>()).unwrap_or(0.0)
+}
+
+/// How many times one value is the other, in two digits, where that says anything.
+fn times(value: f64, usual: f64) -> Option<String> {
+    let ratio = value / usual;
+    (usual > 0.0 && ratio > 0.0 && ratio < 1e4).then(|| match ratio {
+        ratio if ratio < 10.0 => format!("{ratio:.1} times"),
+        ratio => format!("{ratio:.0} times"),
+    })
+}
+
+#[cfg(test)]
+mod tests;
