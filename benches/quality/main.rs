@@ -10,6 +10,7 @@ mod forecasts;
 mod generate;
 mod nab;
 mod power;
+mod profiles;
 mod sections;
 mod work;
 
@@ -36,8 +37,12 @@ fn main() -> Result<()> {
             }
         }
     }
-    let sections: [(&str, fn() -> String); 3] =
-        [("clean", clean::measure), ("power", power::measure), ("forecasts", sections::forecast)];
+    let sections: [(&str, fn() -> String); 4] = [
+        ("clean", clean::measure),
+        ("power", power::measure),
+        ("forecasts", sections::forecast),
+        ("profiles", sections::profile),
+    ];
     for (section, measure) in sections {
         if wanted(section) {
             put(&mut document, section, || Ok(measure()))?;
