@@ -67,7 +67,8 @@ impl Judged {
             self.mase[method] += mean(errors()) / scale;
         }
         let bounds = || found.lower.iter().zip(&found.upper).zip(future);
-        self.covered += mean(bounds().map(|((lower, upper), value)| f64::from(u8::from((lower..=upper).contains(&value)))));
+        self.covered +=
+            mean(bounds().map(|((lower, upper), value)| f64::from(u8::from((lower..=upper).contains(&value)))));
         self.msis += mean(bounds().map(|((lower, upper), value)| {
             (upper - lower) + 2.0 / (1.0 - LEVEL) * ((lower - value).max(0.0) + (value - upper).max(0.0))
         })) / scale;

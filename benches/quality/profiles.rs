@@ -151,7 +151,9 @@ const KINDS: &[(&str, f64, Begin)] = &[
             10.0 + noise.normal() + (if left > 0.0 { height } else { 0.0 })
         })
     }),
-    ("seasonal, noise in proportion", 0.0, |_, _| Box::new(|at, noise| 900.0 * season(at) * (0.1 * noise.normal()).exp())),
+    ("seasonal, noise in proportion", 0.0, |_, _| {
+        Box::new(|at, noise| 900.0 * season(at) * (0.1 * noise.normal()).exp())
+    }),
     ("seasonal, days differ by 5 %", 0.0, |noise, _| {
         let (mut day, mut level) = (i64::MIN, noise.normal());
         Box::new(move |at, noise| {
