@@ -81,7 +81,7 @@ fn cost(rule: &TargetRule, metrics: usize) -> Result<f64> {
     let (mut spent, mut changes) = (Duration::ZERO, Vec::new());
     for round in 0..ROUNDS {
         let rounds: Vec<Round> =
-            (0..TARGETS).map(|target| Round { target, at: round * INTERVAL_MS, values: values().into() }).collect();
+            (0..TARGETS).map(|target| Round { target, at: round * INTERVAL_MS, values: values() }).collect();
         let before = own_processor_time()?;
         for round in &rounds {
             shard.round(round, &mut changes);

@@ -31,10 +31,6 @@ pub struct Row {
     pub coverage: f64,
     /// Mean scaled interval score: smaller is better.
     pub msis: f64,
-    /// Mean symmetric absolute percentage error, in percent.
-    pub smape: f64,
-    /// Mean absolute scaled error.
-    pub mase: f64,
 }
 
 /// Sums over series.
@@ -87,8 +83,6 @@ impl Judged {
             owa_weekly_naive: owa(3),
             coverage: self.covered / count,
             msis: self.msis / count,
-            smape: self.smape[0] / count,
-            mase: self.mase[0] / count,
         }
     }
 
@@ -243,7 +237,7 @@ impl Random {
 
     /// A shape of a day between about 0 and 1: one to three humps, or working hours.
     fn shape(&mut self) -> Vec<f64> {
-        let mut day = vec![0.0; DAY];
+        let mut day = [0.0; DAY];
         let humps = 1 + (self.uniform() * 3.0) as usize;
         for _ in 0..humps {
             let (centre, width, height) = (self.between(6.0, 22.0), self.between(1.2, 5.0), self.between(0.4, 1.0));
@@ -338,7 +332,7 @@ fn web(random: &mut Random, length: usize) -> Vec<f64> {
 
 fn shifts(random: &mut Random, length: usize) -> Vec<f64> {
     let mut values = load(random, length);
-    for _ in 0..1 + (random.uniform() * 3.0) as usize {
+    for _ in 0..=((random.uniform() * 3.0) as usize) {
         let (from, factor) = ((random.uniform() * length as f64) as usize, random.log_between(0.6, 1.7));
         values[from..].iter_mut().for_each(|value| *value *= factor);
     }

@@ -42,7 +42,7 @@ impl Row {
     /// and a flat series has nothing that could exceed.
     pub fn within(&self, factor: f64) -> bool {
         if self.kind == FLAT {
-            return self.rates == [0.0; 3];
+            return self.rates.iter().all(|rate| *rate <= 0.0);
         }
         self.rates.iter().zip(NOMINAL).all(|(rate, nominal)| {
             let few = nominal * (self.judged as f64) < 10.0;

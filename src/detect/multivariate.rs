@@ -190,7 +190,7 @@ impl Detect for Multivariate {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::{AnomalyRuleSpec, MultivariateDetector};
+    use crate::api::{self, AnomalyRuleSpec, LocalReference, MultivariateDetector, Sensitivity, Severity};
 
     const ROUND_MS: i64 = 10_000;
 
@@ -278,13 +278,13 @@ mod tests {
         let metrics = MetricSet::new(&[]);
         let of = |names: &[&str]| {
             let mut spec = AnomalyRuleSpec {
-                baseline_ref: Default::default(),
-                detect: Default::default(),
+                baseline_ref: LocalReference::default(),
+                detect: api::Detect::default(),
                 for_: "5m".into(),
                 resolve_after: None,
-                severity: Default::default(),
+                severity: Severity::default(),
                 confidence: None,
-                sensitivity: Default::default(),
+                sensitivity: Sensitivity::default(),
                 remediate: None,
             };
             let names = names.iter().map(|name| (*name).to_owned()).collect();

@@ -195,7 +195,9 @@ mod tests {
             values in prop::collection::vec(prop::num::f64::ANY, 1_000..2_000), one in -5.0..20.0_f64, more in 0.0..9.0_f64,
         ) {
             let mut tail = RunningTail::default();
-            values.iter().for_each(|value| tail.take(*value, 1.0));
+            for value in &values {
+                tail.take(*value, 1.0);
+            }
             if let (Some(near), Some(far)) = (tail.probability(one), tail.probability(one + more)) {
                 prop_assert!((0.0..=1.0).contains(&near) && (0.0..=1.0).contains(&far));
                 prop_assert!(far <= near + 0.02, "{near} {far}");

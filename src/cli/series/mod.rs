@@ -83,18 +83,10 @@ pub fn unit_of(name: &str) -> &'static str {
     built_in(name).map_or("", |index| BUILT_IN[index].unit)
 }
 
-/// Reads a CSV file as a whole: the column `metric`, or all columns.
-///
-/// # Errors
-/// [`SeriesError`] naming file, line and column, what was found and what is allowed.
-pub fn read_csv(path: &Path, metric: Option<&str>) -> Result<Table, SeriesError> {
-    table(Rows::open(path, metric)?)
-}
-
 /// Reads one series from a CSV file. Without `metric` the file must have one column beside `timestamp`.
 ///
 /// # Errors
-/// As [`read_csv`]; several columns and no `metric`.
+/// [`SeriesError`] naming file, line and column, what was found and what is allowed; several columns and no `metric`.
 pub fn read_series(path: &Path, metric: Option<&str>) -> Result<Series, SeriesError> {
     let rows = Rows::open(path, metric)?;
     if rows.columns().len() > 1 {

@@ -17,8 +17,6 @@ const NUMBER: &str = "a number, or empty, NaN, NA or null for none";
 /// One row.
 #[derive(Clone, Copy, Debug)]
 pub struct Row<'a> {
-    /// Line that it begins on, from 1.
-    pub line: u64,
     /// Milliseconds since the Unix epoch.
     pub at: i64,
     /// The timestamp as the file writes it.
@@ -125,7 +123,7 @@ impl<R: Read> Rows<R> {
                 cell_error(column, cell, &format!("{NUMBER}{choice}"))
             })?;
         }
-        Ok(Some(Row { line, at, time: text, values: &self.values, record, places: &self.places }))
+        Ok(Some(Row { at, time: text, values: &self.values, record, places: &self.places }))
     }
 }
 

@@ -65,9 +65,9 @@ fn bad_input_is_named_by_file_line_and_column() {
 #[test]
 fn a_file_that_cannot_be_opened_is_named() {
     let directory = tempfile::tempdir().unwrap();
-    let missing = read_csv(&directory.path().join("none.csv"), None).unwrap_err().to_string();
+    let missing = read_series(&directory.path().join("none.csv"), None).unwrap_err().to_string();
     assert!(missing.contains("none.csv: cannot be read: No such file"), "{missing}");
-    let folder = read_csv(directory.path(), None).unwrap_err().to_string();
+    let folder = read_series(directory.path(), None).unwrap_err().to_string();
     assert!(folder.ends_with("found a directory, allowed: a CSV file"), "{folder}");
 }
 

@@ -202,12 +202,12 @@ fn combined(rows: &[f64], seen: &[f64], periods: Periods, horizon: usize) -> (Ve
             .collect(),
     };
 
-    let mut last: [Vec<f64>; METHODS] = std::array::from_fn(|_| vec![0.0; horizon]);
-    level.path(rows, &season, &mut last[0]);
-    last[1] = last[0].clone();
+    let mut base = vec![0.0; horizon];
+    level.path(rows, &season, &mut base);
+    let mut last: [Vec<f64>; METHODS] = std::array::from_fn(|_| base.clone());
     smoothing::paths(rows, periods, rates, &[rows.len()], horizon, |_, path| last[1].copy_from_slice(path));
     if !Regression::new(rows, periods).path(rows.len(), &mut last[2]) {
-        last[2] = last[0].clone();
+        last[2] = base;
     }
     (weighted(&last, weights), errors)
 }

@@ -41,7 +41,9 @@ pub(super) fn prepare(values: &[f64], periods: Periods) -> Prepared {
     let (fitted, residuals) = decomposed(&filled, periods);
     let least_left = filled.iter().copied().fold(f64::INFINITY, f64::min);
     let transform = Transform::chosen(size, least.min(least_left * size), &fitted, &residuals);
-    filled.iter_mut().for_each(|value| *value = transform.forth_of(*value));
+    for value in &mut filled {
+        *value = transform.forth_of(*value);
+    }
     let (fitted, mut residuals) = decomposed(&filled, periods);
     let seen = filled.clone();
     let bound = OUTLIER * scale(&mut residuals);

@@ -20,7 +20,9 @@ pub(super) fn median(values: &mut [f64]) -> f64 {
 
 /// Robust standard deviation of residuals round 0, as [`crate::stats::robust_scale`]. Overwrites them.
 pub(super) fn scale(residuals: &mut [f64]) -> f64 {
-    residuals.iter_mut().for_each(|value| *value = value.abs());
+    for residual in residuals.iter_mut() {
+        *residual = residual.abs();
+    }
     let middle = median(residuals);
     if middle > 0.0 {
         return middle * MAD_TO_SIGMA;

@@ -100,7 +100,9 @@ fn shrunk_profile(values: &[f64], period: usize) -> Vec<f64> {
     }
     let noise = within / freedom * of_means / period as f64;
     let share = (1.0 - noise / (between / (period - 1).max(1) as f64)).max(0.0);
-    profile.iter_mut().for_each(|value| *value *= share);
+    for value in profile.iter_mut() {
+        *value *= share;
+    }
     profile
 }
 
@@ -142,7 +144,7 @@ mod tests {
 
     #[test]
     fn growth_is_no_season() {
-        let values: Vec<f64> = (0..700).map(|at| 0.01 * at as f64).collect();
+        let values: Vec<f64> = (0..700).map(|at| 0.01 * f64::from(at)).collect();
         let season = Season::learn(&values, Periods::of(&HOURLY, 700));
         assert!((0..168).all(|at| season.at(at).abs() < 1e-6));
     }
