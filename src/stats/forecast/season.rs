@@ -100,7 +100,7 @@ fn shrunk_profile(values: &[f64], period: usize) -> Vec<f64> {
     }
     let noise = within / freedom * of_means / period as f64;
     let share = (1.0 - noise / (between / (period - 1).max(1) as f64)).max(0.0);
-    for value in profile.iter_mut() {
+    for value in &mut profile {
         *value *= share;
     }
     profile
