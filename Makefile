@@ -1,7 +1,7 @@
 # What a person does with this source tree. `make` alone lists it.
 
 .DEFAULT_GOAL := help
-.PHONY: help tools build check test demo bench clean
+.PHONY: help tools build check test demo bench quality clean
 
 # Programs that `make tools` may have installed for this machine.
 export PATH := $(HOME)/.cargo/bin:/usr/local/go/bin:$(PATH)
@@ -24,6 +24,9 @@ test: tools ## All tests, on a real control plane and a real PostgreSQL (about 2
 
 bench: ## Measures every figure next to what it is compared with (about 5 minutes after the build)
 	@scripts/bench.sh
+
+quality: ## How well the engine judges, into docs/quality.md (about 10 minutes after the build; NAB=<folder> for the development series)
+	@scripts/quality.sh
 
 demo: tools ## A database loses an index and gets it back, on real parts (about 2 minutes after the build; KEEP=1 keeps it running)
 	@scripts/demo.sh

@@ -1,16 +1,27 @@
 //! `make bench`: the figures that dbmedic is held to, each next to its goal and to what it is compared with, measured
 //! in one run where there is something to compare with. Figures never fail the run.
 //!
+//! `DBMEDIC_FIGURES=engine` measures only what needs no cluster, no database and no program.
+//!
 //! It needs the release programs in `target/release` (or `DBMEDIC_PROGRAMS`) and what the tests on real parts need.
 
+mod capacity;
+mod commands;
 mod database;
+mod detectors;
 mod idle;
 mod latency;
+mod learning;
 mod machine;
 mod scoring;
 mod storage;
 mod story;
+mod streaming;
 mod table;
+/// Series to measure with: those of `make quality`.
+#[path = "../quality/generate/mod.rs"]
+#[allow(dead_code, unused_imports, reason = "a part of it is enough here")]
+mod generate;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -33,6 +44,11 @@ impl Programs {
         self.0.join("dbmedic")
     }
 
+    /// The program that people use.
+    pub fn plugin(&self) -> PathBuf {
+        self.0.join("kubectl-dbmedic")
+    }
+
     fn sizes(&self) -> Result<Vec<Figure>> {
         let goals = [("dbmedic", 20.0, "< 20 MB"), ("kubectl-dbmedic", 10.0, "< 10 MB")];
         let size = |(name, most, goal): (&str, f64, &str)| {
@@ -50,7 +66,17 @@ impl Programs {
 
 fn main() -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let mut figures = scoring::measure()?;
+    // First, while the memory of this process holds nothing else.
+    let mut figures = runtime.block_on(capacity::measure())?;
+    figures.extend(scoring::measure()?);
+    figures.extend(detectors::measure()?);
+    figures.extend(streaming::measure()?);
+    figures.extend(runtime.block_on(learning::measure())?);
+    if std::env::var("DBMEDIC_FIGURES").is_ok_and(|which| which == "engine") {
+        println!("\n{}\n", machine::description());
+        table::print(&figures);
+        return Ok(());
+    }
     runtime.block_on(measure(&mut figures))?;
     println!("\n{}; {}\n", jiff::Timestamp::now().strftime("%Y-%m-%d"), machine::description());
     table::print(&figures);
@@ -61,6 +87,7 @@ async fn measure(figures: &mut Vec<Figure>) -> Result<()> {
     let programs = Programs::find();
     figures.extend(programs.sizes()?);
     figures.push(storage::measure(&programs).await?);
+    figures.extend(commands::measure(&programs)?);
 
     table::progress("starting a cluster and a shop");
     let cluster = Cluster::shared().await?;

@@ -1,8 +1,8 @@
 //! A round through the shard, against a kernel that only moves the bytes that scoring a sample has to move.
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use dbmedic::detect::{Detector, Rule, Shard, Sigma, TargetRule};
-use dbmedic::learn::{HOURS_OF_WEEK, Profile, Statistics};
+use dbmedic::learn::{Options, Profile, Sample, learn};
 use dbmedic::measure::{BUILT_IN, Round};
 
 use super::machine::own_processor_time;
@@ -10,9 +10,11 @@ use super::table::{Figure, progress};
 
 /// Metrics of a database: a series each.
 const METRICS: usize = BUILT_IN.len();
-const INTERVAL_MS: i64 = 10_000;
 /// Rounds over every series in one measurement; the median of several counts.
 const ROUNDS: i64 = 20;
+const HOUR_MS: i64 = 3_600_000;
+/// Three minutes: each measurement goes over into another hour of the week, eighteen times as often as at 10 s.
+const INTERVAL_MS: i64 = HOUR_MS / ROUNDS;
 const REPETITIONS: usize = 5;
 const GOAL_NANOSECONDS: f64 = 100.0;
 const GOAL_TIMES_KERNEL: f64 = 10.0;
@@ -27,13 +29,20 @@ pub fn measure() -> Result<Vec<Figure>> {
         progress(&format!("scoring {series} series"));
         let limit = median(|| kernel(series))?;
         let mut shard = Shard::new();
-        let mut rounds = fill(&mut shard, series / METRICS);
+        let mut rounds = fill(&mut shard, series / METRICS, METRICS, INTERVAL_MS)?;
         let mut at = 0;
-        let scored = median(|| score(&mut shard, &mut rounds, &mut at))?;
+        let scored = median(|| score(&mut shard, &mut rounds, &mut at, INTERVAL_MS))?;
+        let hours = median(|| score(&mut shard, &mut rounds, &mut at, HOUR_MS))?;
         figures.push(
-            Figure::new(format!("scoring, {series} series, a sigma rule each"), format!("{scored:.1} ns/sample"))
-                .goal("≤ 10x kernel, ≤ 100 ns", scored <= GOAL_NANOSECONDS && scored <= GOAL_TIMES_KERNEL * limit)
-                .against(format!("kernel at memory bandwidth {limit:.1} ns/sample: {:.1}x", scored / limit)),
+            Figure::new(
+                format!("scoring, {series} series x 168 hours, a sigma rule each, hours that change included"),
+                format!("{scored:.1} ns/sample"),
+            )
+            .goal("≤ 10x kernel, ≤ 100 ns", scored <= GOAL_NANOSECONDS && scored <= GOAL_TIMES_KERNEL * limit)
+            .against(format!(
+                "kernel at memory bandwidth {limit:.1} ns/sample: {:.1}x; every round in another hour {hours:.1} ns",
+                scored / limit
+            )),
         );
     }
     Ok(figures)
@@ -45,19 +54,29 @@ fn median(mut measured: impl FnMut() -> Result<f64>) -> Result<f64> {
     Ok(values[REPETITIONS / 2])
 }
 
-fn fill(shard: &mut Shard, targets: usize) -> Vec<Round> {
-    let profile = Profile {
-        centre: Box::new(std::array::from_fn(|hour| 100.0 + hour as f32)),
-        scale: Box::new([5.0; HOURS_OF_WEEK]),
-        stretch: dbmedic::learn::Stretch::NONE,
-        tails: dbmedic::learn::Tails::GAUSSIAN,
-        statistics: Statistics::default(),
-        days: 14.0,
-        confidence: 0.9,
-        ready: true,
+/// A profile of fourteen days without a season: about 107, one sigma about 5.
+pub fn profile() -> Result<Profile> {
+    let options = Options {
+        outlier_removal: true,
+        daily: true,
+        weekly: true,
         minimum: Some(0.0),
         maximum: None,
+        window_days: 14,
+        now: 14 * 24 * HOUR_MS,
     };
+    let sample = |index: i64| Sample { at: index * HOUR_MS / 6, value: 107.0 + (index * 7 % 17 - 8) as f32 };
+    let samples: Vec<Sample> = (0..14 * 24 * 6).map(sample).collect();
+    learn(&samples, &options).context("a profile of 14 days")
+}
+
+/// Targets with a profile and a sigma rule for each of their metrics, and a round for each of them. Values are within
+/// the band: what is counted is judging, not opening incidents.
+///
+/// # Errors
+/// Nothing could be learnt.
+pub fn fill(shard: &mut Shard, targets: usize, metrics: usize, interval_ms: i64) -> Result<Vec<Round>> {
+    let profile = profile()?;
     let detector = Detector::Sigma(Sigma { below: Some(3.0), above: Some(3.0) });
     let rule = |metric| Rule {
         metric,
@@ -66,31 +85,30 @@ fn fill(shard: &mut Shard, targets: usize) -> Vec<Round> {
         resolve_after_ms: 30_000,
         minimum_confidence: 0.0,
     };
-    let rules: Vec<TargetRule> = (0..METRICS)
-        .map(|metric| TargetRule { id: metric as u64, rule: rule(metric), expected_interval_ms: INTERVAL_MS })
+    let rules: Vec<TargetRule> = (0..metrics)
+        .map(|metric| TargetRule { id: metric as u64, rule: rule(metric), expected_interval_ms: interval_ms })
         .collect();
     let mut state = 1_u64;
     let rounds = (0..targets).map(|_| {
-        let target = shard.add_target(METRICS);
-        for metric in 0..METRICS {
+        let target = shard.add_target(metrics);
+        for metric in 0..metrics {
             shard.set_profile(target, metric, Some(&profile));
         }
         shard.set_rules(target, rules.clone());
-        let values = (0..METRICS).map(|_| {
+        let values = (0..metrics).map(|_| {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            // Within the band and below it: what is counted is judging, not opening incidents.
             100.0 + (state >> 60) as f32
         });
         Round { target, at: 0, values: values.collect() }
     });
-    rounds.collect()
+    Ok(rounds.collect())
 }
 
-fn score(shard: &mut Shard, rounds: &mut [Round], at: &mut i64) -> Result<f64> {
+fn score(shard: &mut Shard, rounds: &mut [Round], at: &mut i64, interval_ms: i64) -> Result<f64> {
     let mut changes = Vec::new();
     let before = own_processor_time()?;
     for _ in 0..ROUNDS {
-        *at += INTERVAL_MS;
+        *at += interval_ms;
         for round in &mut *rounds {
             round.at = *at;
             shard.round(round, &mut changes);

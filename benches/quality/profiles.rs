@@ -42,7 +42,7 @@ impl Row {
     /// and a flat series has nothing that could exceed.
     pub fn within(&self, factor: f64) -> bool {
         if self.kind == FLAT {
-            return self.rates == [0.0; 3];
+            return self.rates.iter().all(|rate| *rate <= 0.0);
         }
         self.rates.iter().zip(NOMINAL).all(|(rate, nominal)| {
             let few = nominal * (self.judged as f64) < 10.0;
@@ -151,7 +151,9 @@ const KINDS: &[(&str, f64, Begin)] = &[
             10.0 + noise.normal() + (if left > 0.0 { height } else { 0.0 })
         })
     }),
-    ("seasonal, noise in proportion", 0.0, |_, _| Box::new(|at, noise| 900.0 * season(at) * (0.1 * noise.normal()).exp())),
+    ("seasonal, noise in proportion", 0.0, |_, _| {
+        Box::new(|at, noise| 900.0 * season(at) * (0.1 * noise.normal()).exp())
+    }),
     ("seasonal, days differ by 5 %", 0.0, |noise, _| {
         let (mut day, mut level) = (i64::MIN, noise.normal());
         Box::new(move |at, noise| {

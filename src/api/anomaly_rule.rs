@@ -53,9 +53,10 @@ pub struct AnomalyRuleSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 100))]
     pub confidence: Option<u8>,
-    /// How readily the detector speaks. Of sigma, peers, queryMix and an expression's baseline_std_dev, low widens the
-    /// band by 1.5 and high narrows it to 0.75. Of trend and degradation it is the least significance: low 99.9 %,
-    /// medium 99 %, high 95 %. Of pattern and multivariate it is how rare a score must be. A limit is what it is.
+    /// How readily the detector speaks. Of sigma, peers and an expression's baseline_std_dev, low widens the band by 1.5
+    /// and high narrows it to 0.75. Of trend and degradation it is the chance that is put up with: low 0.1 %, medium 1 %,
+    /// high 5 %; of queryMix low 0.01 %, medium 0.1 %, high 1 %. Of pattern and multivariate it is how rare a score must
+    /// be. Limits are what they are.
     #[serde(default)]
     pub sensitivity: Sensitivity,
     /// What to do about it. Nothing when left out.

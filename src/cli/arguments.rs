@@ -75,6 +75,8 @@ pub(super) enum Format {
     Json,
     Yaml,
     Name,
+    // Of the commands over series only; a doc comment would make the help of every command twice as long.
+    Csv,
 }
 
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
@@ -136,6 +138,8 @@ pub(super) enum Command {
     Approve(Decide),
     /// Say no to a planned change
     Refuse(Decide),
+    Backtest(Box<super::backtest::BacktestArguments>),
+    Forecast(Box<super::forecast::ForecastArguments>),
     /// Print the completion script of a shell
     Completion {
         /// The shell

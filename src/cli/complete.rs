@@ -5,10 +5,13 @@ use kube::ResourceExt;
 
 use super::arguments::{Arguments, Common};
 use super::cluster::Cluster;
+use super::series::Rows;
+use super::text::clean;
 use crate::api::{Anomaly, Remediation, RemediationState};
 
-// Cobra's directive "no file names": the last line of what kubectl reads.
+// Cobra's directives, the last line of what kubectl reads: no file names, and file names where nothing else is said.
 const NO_FILES: &str = ":4\n";
+const FILES: &str = ":0\n";
 
 /// The completion script of a shell for the program `kubectl-dbmedic`.
 pub(super) fn script(shell: clap_complete::Shell) -> String {
@@ -27,7 +30,16 @@ pub(super) async fn candidates(common: &Common, words: &[String]) -> String {
     let (last, before) = words.split_last().map_or(("", [].as_slice()), |(last, before)| (last.as_str(), before));
     let command = Arguments::command();
     let named = before.iter().map(String::as_str).find(|word| command.find_subcommand(word).is_some());
+    let flag = before.last().and_then(|word| valued_flag(named, word));
+    if flag.as_ref().is_some_and(|flag| flag.get_value_hint() == clap::ValueHint::AnyPath) {
+        return FILES.to_owned();
+    }
     let names = match named {
+        Some("backtest" | "forecast") if flag.as_ref().is_some_and(|flag| flag.get_id() == "metric") => columns(before),
+        _ if flag.as_ref().is_some_and(|flag| !flag.get_possible_values().is_empty()) => {
+            let values = flag.iter().flat_map(clap::Arg::get_possible_values);
+            values.map(|value| value.get_name().to_owned()).collect()
+        }
         Some(command @ ("explain" | "approve" | "refuse")) if !last.starts_with('-') => {
             names(&with_place(common, before), command).await
         }
@@ -73,6 +85,27 @@ fn words_of(named: Option<&str>, last: &str) -> Vec<String> {
     }
 }
 
+/// The flag that a word is, when a value has to follow it.
+fn valued_flag(named: Option<&str>, word: &str) -> Option<clap::Arg> {
+    let command = Arguments::command();
+    let inner = named.and_then(|name| command.find_subcommand(name));
+    let mut flags = inner.into_iter().flat_map(clap::Command::get_arguments).chain(command.get_arguments());
+    let is = |flag: &&clap::Arg| match word.strip_prefix("--") {
+        Some(long) => flag.get_long() == Some(long),
+        None => {
+            word.strip_prefix('-').is_some_and(|short| flag.get_short().map(String::from).as_deref() == Some(short))
+        }
+    };
+    flags.find(is).filter(|flag| flag.get_action().takes_values()).cloned()
+}
+
+/// The columns of the file that the words name.
+fn columns(words: &[String]) -> Vec<String> {
+    let csv = words.iter().position(|word| word == "--csv").and_then(|place| words.get(place + 1));
+    let rows = csv.filter(|name| *name != "-").and_then(|name| Rows::open(name.as_ref(), None).ok());
+    rows.map(|rows| rows.columns().iter().map(|name| clean(name)).collect()).unwrap_or_default()
+}
+
 // A completion that cannot be had is no completion: a shell is no place for an error.
 async fn names(common: &Common, command: &str) -> Vec<String> {
     let Ok(cluster) = Cluster::connect(common).await else { return Vec::new() };
@@ -103,6 +136,18 @@ mod tests {
         assert_eq!(complete(&["a"]), "anomalies\napprove\n:4\n");
         assert_eq!(complete(&["anomalies", "--fail"]), "--fail-on\n:4\n");
         assert_eq!(complete(&["completion", "z"]), "zsh\n:4\n");
+    }
+
+    #[test]
+    fn values_of_flags_complete_files_and_columns_too() {
+        let csv = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/backtest/response_time.csv");
+        assert_eq!(complete(&["b"]), "backtest\n:4\n");
+        assert_eq!(complete(&["backtest", "--sens"]), "--sensitivity\n:4\n");
+        assert_eq!(complete(&["backtest", "--sensitivity", ""]), "low\nmedium\nhigh\n:4\n");
+        assert_eq!(complete(&["backtest", "-o", "c"]), "csv\n:4\n");
+        assert_eq!(complete(&["backtest", "--csv", "x"]), ":0\n");
+        assert_eq!(complete(&["backtest", "--csv", csv, "--metric", ""]), "response_time\n:4\n");
+        assert_eq!(complete(&["backtest", "--csv", "nowhere", "--metric", ""]), ":4\n");
     }
 
     #[test]

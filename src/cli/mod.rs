@@ -7,6 +7,7 @@
 mod anomalies;
 mod approve;
 mod arguments;
+mod backtest;
 mod cluster;
 mod complete;
 mod decide;
@@ -15,8 +16,11 @@ mod explain_model;
 mod failure;
 mod figures;
 mod fixes;
+pub mod fuzzing;
+mod forecast;
 mod output;
 mod refuse;
+mod series;
 mod status;
 mod table;
 mod text;
@@ -106,6 +110,11 @@ async fn dispatch(arguments: Arguments) -> Result<u8, Failure> {
         Command::Explain { name } => {
             let explanation = explain::read(&Cluster::connect(common).await?, &name, now).await?;
             print(&output.render(&explanation)?);
+            Ok(0)
+        }
+        Command::Backtest(arguments) => backtest::run(&arguments, common, &output, &mut std::io::stdout().lock()).await,
+        Command::Forecast(arguments) => {
+            print(&forecast::run(&arguments, common, &output).await?);
             Ok(0)
         }
         Command::Approve(decision) => approve::run(&Cluster::connect(common).await?, &output, &decision).await,

@@ -51,6 +51,9 @@ impl Output {
             Format::Wide => report.text(true, self.headers, self.colour),
             Format::Json => json(report)?,
             Format::Yaml => yaml(report)?,
+            Format::Csv => {
+                return Err(Failure::Usage("-o: found csv, allowed here: table, wide, json, yaml, name".to_owned()));
+            }
             Format::Name => report.names().iter().flat_map(|name| [name.as_str(), "\n"]).collect(),
         })
     }

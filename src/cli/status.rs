@@ -88,8 +88,14 @@ pub(super) struct Waiting {
 
 /// Reads everything that the status is made of.
 pub(super) async fn read(cluster: &Cluster, now: Timestamp) -> Result<Status, Failure> {
-    let (baselines, policies, anomalies, remediations, exceptions) =
-        tokio::try_join!(cluster.list(), cluster.list(), cluster.list(), cluster.list(), cluster.list())?;
+    // Boxed: five lists at once are a large future.
+    let (baselines, policies, anomalies, remediations, exceptions) = tokio::try_join!(
+        Box::pin(cluster.list()),
+        Box::pin(cluster.list()),
+        Box::pin(cluster.list()),
+        Box::pin(cluster.list()),
+        Box::pin(cluster.list())
+    )?;
     let status = model(baselines, policies, &anomalies, &remediations, cluster.all_namespaces, now);
     Ok(Status { exceptions: known(exceptions), ..status })
 }

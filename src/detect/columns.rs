@@ -1,22 +1,27 @@
-//! The profiles of a shard's series as columns, bucket-major: all series of one hour of the week lie side by side, so
-//! that a round of one hour walks linear memory.
+//! The profiles of a shard's series in blocks, bucket-major: within a block all series of one hour of the week lie side
+//! by side, so that a round of one hour walks linear memory; and the shard grows by a block, without copying and
+//! without spare room for a quarter of what it holds.
 
 use super::Normal;
 use super::replay::Known;
 use crate::learn::{HOURS_OF_WEEK, Profile, Stretch, Tails};
 
-/// Series that the columns grow by at least.
-const SMALLEST_GROWTH: usize = 64;
+/// Series of a block: 1 KiB of each hour lies side by side.
+const BLOCK: usize = 128;
+
+/// What is usual in one hour of the week.
+#[derive(Clone, Copy)]
+struct Usual {
+    centre: f32,
+    scale: f32,
+}
 
 /// Centre and scale per hour and series; what holds for all hours per series.
 #[derive(Default)]
 pub(super) struct Columns {
-    /// Series that each hour has room for.
-    room: usize,
     used: usize,
-    /// `[hour][series]`.
-    centre: Vec<f32>,
-    scale: Vec<f32>,
+    /// Each `[hour][series of the block]`.
+    blocks: Vec<Box<[Usual]>>,
     /// `[series]`.
     ready: Vec<bool>,
     confidence: Vec<f32>,
@@ -31,38 +36,26 @@ impl Columns {
     pub(super) fn take(&mut self, series: usize) -> usize {
         let first = self.used;
         self.used += series;
-        if self.used > self.room {
-            // By a quarter and not by half: at 1.3 KB a series, spare room is what costs.
-            self.grow(self.used.max(self.room + (self.room / 4).max(SMALLEST_GROWTH)));
+        while self.blocks.len() * BLOCK < self.used {
+            let unknown = Usual { centre: f32::NAN, scale: f32::NAN };
+            self.blocks.push(vec![unknown; HOURS_OF_WEEK * BLOCK].into());
         }
+        self.ready.resize(self.used, false);
+        self.confidence.resize(self.used, 0.0);
+        self.minimum.resize(self.used, f32::NEG_INFINITY);
+        self.maximum.resize(self.used, f32::INFINITY);
+        self.stretch.resize(self.used, Stretch::NONE);
+        self.tails.resize(self.used, Tails::GAUSSIAN);
         first
-    }
-
-    fn grow(&mut self, room: usize) {
-        for column in [&mut self.centre, &mut self.scale] {
-            let mut wider = vec![f32::NAN; HOURS_OF_WEEK * room];
-            if self.room > 0 {
-                for (to, from) in wider.chunks_exact_mut(room).zip(column.chunks_exact(self.room)) {
-                    to[..self.room].copy_from_slice(from);
-                }
-            }
-            *column = wider;
-        }
-        self.ready.resize(room, false);
-        self.confidence.resize(room, 0.0);
-        self.minimum.resize(room, f32::NEG_INFINITY);
-        self.maximum.resize(room, f32::INFINITY);
-        self.stretch.resize(room, Stretch::NONE);
-        self.tails.resize(room, Tails::GAUSSIAN);
-        self.room = room;
     }
 
     /// Puts a series' profile in, or takes it away.
     pub(super) fn set(&mut self, series: usize, profile: Option<&Profile>) {
         for hour in 0..HOURS_OF_WEEK {
-            let index = hour * self.room + series;
-            self.centre[index] = profile.map_or(f32::NAN, |profile| profile.centre[hour]);
-            self.scale[index] = profile.map_or(f32::NAN, |profile| profile.scale[hour]);
+            self.blocks[series / BLOCK][hour * BLOCK + series % BLOCK] = Usual {
+                centre: profile.map_or(f32::NAN, |profile| profile.centre[hour]),
+                scale: profile.map_or(f32::NAN, |profile| profile.scale[hour]),
+            };
         }
         self.ready[series] = profile.is_some_and(|profile| profile.ready);
         self.confidence[series] = profile.map_or(0.0, |profile| profile.confidence as f32);
@@ -73,6 +66,10 @@ impl Columns {
         self.maximum[series] = bound(|profile| profile.maximum).unwrap_or(f32::INFINITY);
     }
 
+    fn usual(&self, series: usize, hour: usize) -> Usual {
+        self.blocks[series / BLOCK][hour * BLOCK + series % BLOCK]
+    }
+
     pub(super) fn is_ready(&self, series: usize) -> bool {
         self.ready[series]
     }
@@ -80,11 +77,11 @@ impl Columns {
     /// What is known of adjacent series, to be taken elsewhere; `None` where the profile is not ready.
     pub(super) fn copy(&self, first: usize, series: usize) -> Vec<Option<Known>> {
         let column =
-            |column: &[f32], series| (0..HOURS_OF_WEEK).map(|hour| column[hour * self.room + series]).collect();
+            |of: fn(Usual) -> f32, series| (0..HOURS_OF_WEEK).map(|hour| of(self.usual(series, hour))).collect();
         let known = |series: usize| {
             self.ready[series].then(|| Known {
-                centre: column(&self.centre, series),
-                scale: column(&self.scale, series),
+                centre: column(|usual| usual.centre, series),
+                scale: column(|usual| usual.scale, series),
                 minimum: self.minimum[series],
                 maximum: self.maximum[series],
                 confidence: self.confidence[series],
@@ -98,8 +95,8 @@ impl Columns {
     /// What is normal for a series in that hour of the week; `None` unless its profile is ready.
     pub(super) fn normal(&self, series: usize, hour: usize) -> Option<Normal<'_>> {
         self.ready[series].then(|| Normal {
-            centre: f64::from(self.centre[hour * self.room + series]),
-            scale: f64::from(self.scale[hour * self.room + series]),
+            centre: f64::from(self.usual(series, hour).centre),
+            scale: f64::from(self.usual(series, hour).scale),
             minimum: f64::from(self.minimum[series]),
             maximum: f64::from(self.maximum[series]),
             confidence: f64::from(self.confidence[series]),

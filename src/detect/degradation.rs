@@ -18,6 +18,8 @@ const HOUR_MS: i64 = 3_600_000;
 const HOURLY_DAYS: i64 = 10;
 /// Share of a day's medians that it takes for a day to count.
 const COVERED: f64 = 0.25;
+/// Days since the onset before which it is a bad day and no course.
+const PERSISTENT_DAYS: f64 = 3.0;
 /// Share of the whole change within which a day still counts as before the onset.
 const UNCHANGED: f64 = 0.1;
 
@@ -119,7 +121,8 @@ impl Detect for Degradation {
     fn exceeds(&self, memory: &DegradationMemory, _: &Sight<'_>) -> Option<bool> {
         let course = memory.found?;
         let change = self.sign * (course.now - course.then);
-        Some(change >= self.by.of(course.then) && change > 0.0 && course.chance < self.chance)
+        let persists = course.persistence_days >= PERSISTENT_DAYS;
+        Some(change >= self.by.of(course.then) && change > 0.0 && persists && course.chance < self.chance)
     }
 
     /// One less the probability that it went that way so steadily by chance.
@@ -224,5 +227,129 @@ impl Degradation {
         let count = steps.len() as f64;
         let worse = steps.filter(|pair| self.sign * (pair[1].1 - pair[0].1) > 0.0).count() as f64;
         (last - days[onset].0, if count > 0.0 { worse / count } else { 0.0 })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::super::testing::{DAY, HOUR, MINUTE, MONDAY, Watch, metrics, noise, spec};
+    use super::*;
+
+    fn degradation(written: &serde_json::Value) -> Degradation {
+        let spec = spec(json!({"metric": "latency", "degradation": written}));
+        Degradation::resolve(&spec, 0, &metrics()).expect("a degradation").expect("valid").1
+    }
+
+    fn message(written: &serde_json::Value) -> String {
+        let spec = spec(json!({"metric": "latency", "degradation": written}));
+        let resolved = Degradation::resolve(&spec, 0, &metrics());
+        resolved.and_then(Result::err).map(|error| error.to_string()).unwrap_or_default()
+    }
+
+    #[test]
+    fn a_week_of_getting_slower_is_told_as_then_and_now_slope_persistence_and_days_to_the_limit() {
+        let rule = degradation(&json!({"limit": "100ms"}));
+        let mut watch = Watch::new(&rule, 11.9, |_, _| Some(23.0));
+        // From 23 ms to 67 ms between the middles of two days, seven days apart.
+        let value = |at: i64| {
+            let days = (at - MONDAY - DAY / 2) as f64 / DAY as f64;
+            23.0 + 44.0 / 7.0 * days + 0.5 * noise(at)
+        };
+        let end = MONDAY + 8 * DAY;
+        let found = watch.feed(MONDAY, end + MINUTE, MINUTE, value);
+        assert_eq!(found.last().map(|(_, verdict)| *verdict), Some(Some(true)));
+        let evidence = watch.evidence(end, &[0.0]);
+        let rounded = |name: &str| {
+            let line = evidence.iter().find(|line| line.starts_with(&format!("{name}: "))).expect(name);
+            let (_, found) = line.split_once(": ").expect(name);
+            let digits = found.find(|character: char| !(character.is_ascii_digit() || "-.".contains(character)));
+            let (number, unit) = found.split_at(digits.unwrap_or(found.len()));
+            (number.parse::<f64>().expect(name), unit.trim().to_owned())
+        };
+        for (name, expected, within, unit) in [
+            ("7 days ago", 23.0, 0.5, "ms"),
+            ("today", 67.0, 0.5, "ms"),
+            ("change", 191.0, 3.0, "%"),
+            ("slope", 6.3, 0.05, "ms/day"),
+            ("deviation", 3.7, 0.05, "sigma"),
+            ("persistence", 7.0, 0.0, "days"),
+            ("days on which it got worse", 100.0, 0.0, "%"),
+            ("days to the limit", 5.25, 0.2, "days"),
+        ] {
+            let (found, found_unit) = rounded(name);
+            assert!((found - expected).abs() <= within && found_unit == unit, "{name}: {found} {found_unit}");
+        }
+        assert!(watch.confidence(end, &[0.0]) > 0.92);
+    }
+
+    #[test]
+    fn what_changed_less_or_the_other_way_is_none() {
+        for (slope, expected) in [(0.9, Some(false)), (1.3, Some(true)), (-1.3, Some(false))] {
+            let rule = degradation(&json!({}));
+            let mut watch = Watch::new(&rule, 1.0, |_, _| None);
+            let value = |at: i64| 25.0 + slope * (at - MONDAY) as f64 / DAY as f64 + noise(at);
+            let found = watch.feed(MONDAY, MONDAY + 8 * DAY + HOUR, 10 * MINUTE, value);
+            assert_eq!(found.last().map(|(_, verdict)| *verdict), Some(expected), "{slope}");
+        }
+        let rule = degradation(&json!({"worse": "below", "by": "8ms", "over": "14d"}));
+        let mut watch = Watch::new(&rule, 1.0, |_, _| None);
+        let value = |at: i64| 25.0 - 0.7 * (at - MONDAY) as f64 / DAY as f64 + noise(at);
+        let found = watch.feed(MONDAY, MONDAY + 15 * DAY + 3 * HOUR, 10 * MINUTE, value);
+        assert_eq!(found.last().map(|(_, verdict)| *verdict), Some(Some(true)));
+    }
+
+    #[test]
+    fn a_bad_day_in_a_noisy_week_is_none() {
+        let rule = degradation(&json!({}));
+        let mut watch = Watch::new(&rule, 1.0, |_, _| None);
+        let bad = |at: i64| if (at - MONDAY) / DAY == 7 { 15.0 } else { 0.0 };
+        let found =
+            watch.feed(MONDAY, MONDAY + 8 * DAY + HOUR, 10 * MINUTE, |at| 25.0 + 10.0 * noise(at / HOUR) + bad(at));
+        assert_eq!(found.last().map(|(_, verdict)| *verdict), Some(Some(false)), "{:?}", watch.memory.found);
+    }
+
+    #[test]
+    fn a_week_that_is_not_there_is_not_judged_and_a_missing_day_in_it_is_passed_over() {
+        let rule = degradation(&json!({}));
+        let mut watch = Watch::new(&rule, 1.0, |_, _| None);
+        let value = |at: i64| 25.0 + 2.0 * (at - MONDAY) as f64 / DAY as f64;
+        let found = watch.feed(MONDAY, MONDAY + 6 * DAY, 10 * MINUTE, value);
+        assert!(found.iter().all(|(_, verdict)| verdict.is_none()));
+        let found = watch.feed(MONDAY + 7 * DAY, MONDAY + 8 * DAY + HOUR, 10 * MINUTE, value);
+        assert_eq!(found.last().map(|(_, verdict)| *verdict), Some(Some(true)));
+    }
+
+    #[test]
+    fn bad_fields_are_named_with_what_is_allowed() {
+        for (written, expected) in [
+            (json!({"by": "0%"}), "detect.degradation.by: found \"0%\", allowed a number greater than 0 in %"),
+            (json!({"by": "-5ms"}), "detect.degradation.by: found \"-5ms\""),
+            (json!({"by": "much"}), "detect.degradation.by: found \"much\""),
+            (json!({"by": "5GiB"}), "detect.degradation.by: found \"5GiB\", allowed a number, alone (in ms)"),
+            (json!({"over": "2d"}), "detect.degradation.over: found \"2d\", allowed 3d to 30d"),
+            (json!({"over": "36h"}), "detect.degradation.over: found \"36h\", allowed 3d to 30d, in whole days"),
+            (json!({"over": "never"}), "detect.degradation.over: found \"never\""),
+            (json!({"limit": "5GiB"}), "detect.degradation.limit: found \"5GiB\""),
+        ] {
+            let found = message(&written);
+            assert!(found.starts_with(expected), "{written}: {found}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_values_are_survived(values in prop::collection::vec(any::<f32>(), 1..250)) {
+            let rule = degradation(&json!({"over": "3d", "limit": "5ms"}));
+            let mut watch = Watch::new(&rule, 1.0, |_, _| None);
+            for (index, value) in values.iter().enumerate() {
+                watch.round(MONDAY + index as i64 * 30 * MINUTE, &[*value]);
+            }
+            let sure = watch.confidence(MONDAY, &[0.0]);
+            prop_assert!((0.0..=1.0).contains(&sure), "{sure}");
+            watch.evidence(MONDAY, &[0.0]);
+        }
     }
 }

@@ -11,6 +11,8 @@ pub mod exception;
 mod incident;
 mod latest;
 mod metric_set;
+mod rate;
+mod recorded;
 mod replay;
 mod resolve;
 pub mod schedule;
@@ -18,13 +20,17 @@ mod shard;
 mod sight;
 pub mod stream;
 mod surroundings;
+#[cfg(test)]
+mod testing;
 mod units;
 mod verdict;
+mod window;
 
 pub use evidence::{Evidence, Found};
 pub use exception::Exception;
 pub use incident::{ChangeKind, Event, Incident, Phase, Step, Timing};
 pub use metric_set::{MetricDescriptor, MetricSet};
+pub use recorded::{Outcome, RecordedRule};
 pub use replay::{Replay, Warmed};
 pub use resolve::{FieldError, Rule, resolve};
 pub use shard::{Change, Dropped, Shard, TargetRule};
@@ -225,4 +231,12 @@ pub struct Memory(Remembered);
 detectors! {
     sigma::Sigma,
     limit::Limit,
+    pattern::Pattern,
+    multivariate::Multivariate,
+    peers::Peers,
+    trend::Trend,
+    degradation::Degradation,
+    expression::Expression,
+    query_mix::QueryMix,
+    forecast::Forecast,
 }

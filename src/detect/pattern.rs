@@ -91,12 +91,7 @@ impl Detect for Pattern {
         let Some(reading) = memory.last else { return Vec::new() };
         let unit = metrics.get(sight.metric).map_or_else(String::new, |metric| metric.unit.clone());
         let departure = memory.peak.map_or(reading.departure, |(_, _, departure)| departure);
-        let kind = departure.map(|departure| match departure {
-            Departure::Spike => "a single value far from what was expected",
-            Departure::Level => "the level moved",
-            Departure::Spread => "the values scatter otherwise than they did",
-            Departure::Shape => "a course of values that was not seen before",
-        });
+        let kind = departure.map(Departure::sentence);
         let rarity = 1.0 - self.confidence(memory, sight);
         let rarity = (rarity > 0.0).then(|| Evidence::text("rarity", one_in(rarity)));
         let expected = reading.expected.is_finite().then(|| Evidence::number("expected", reading.expected, unit));
@@ -119,10 +114,16 @@ mod tests {
         Pattern { options: StreamOptions { threshold: 1.0 - accepted_chance(sensitivity), ..StreamOptions::default() } }
     }
 
-    fn feed(detector: &Pattern, memory: &mut PatternMemory, values: impl Iterator<Item = f64>) -> Option<bool> {
+    /// Values of these minutes.
+    fn feed(
+        detector: &Pattern,
+        memory: &mut PatternMemory,
+        minutes: std::ops::Range<i32>,
+        value: impl Fn(i32) -> f64,
+    ) -> Option<bool> {
         let mut found = None;
-        for (index, value) in values.enumerate() {
-            let sight = Sight::new(index as i64 * 60_000, 0, value);
+        for minute in minutes {
+            let sight = Sight::new(i64::from(minute) * 60_000, 0, value(minute));
             detector.take(memory, &sight);
             found = detector.exceeds(memory, &sight);
         }
@@ -133,10 +134,9 @@ mod tests {
     fn a_steady_course_that_leaps_is_a_breach_with_its_reason() {
         let detector = pattern(Sensitivity::Medium);
         let mut memory = PatternMemory::default();
-        let steady = |index: i32| 100.0 + f64::from(index * 7_919 % 13) / 10.0;
-        assert_eq!(feed(&detector, &mut memory, (0..3_000).map(steady)), Some(false));
-        let leap = (3_000..3_010).map(|index| steady(index) + 80.0);
-        assert_eq!(feed(&detector, &mut memory, leap), Some(true));
+        let steady = |minute: i32| 100.0 + f64::from(minute * 7_919 % 13) / 10.0;
+        assert_eq!(feed(&detector, &mut memory, 0..3_000, steady), Some(false));
+        assert_eq!(feed(&detector, &mut memory, 3_000..3_010, |minute| steady(minute) + 80.0), Some(true));
         let sight = Sight::new(0, 0, 180.0);
         assert!(detector.confidence(&memory, &sight) >= DEFAULT_THRESHOLD);
         let evidence = detector.evidence(&memory, &sight, &MetricSet::default());

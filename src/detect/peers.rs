@@ -171,6 +171,10 @@ mod tests {
             self.0
         }
 
+        fn normal_at(&self, metric: usize, _: i64) -> Option<Normal<'_>> {
+            self.normal_of(metric)
+        }
+
         fn each_peer(&self, take: &mut dyn FnMut(Peer<'_>)) {
             self.1.iter().for_each(|(value, normal)| take(Peer { value: *value, age_ms: 0, normal: *normal }));
         }

@@ -48,10 +48,22 @@ struct Snapshot<'a> {
 
 impl Around for Snapshot<'_> {
     fn normal_of(&self, metric: usize) -> Option<Normal<'_>> {
+        self.in_hour(metric, self.hour)
+    }
+
+    fn normal_at(&self, metric: usize, at: i64) -> Option<Normal<'_>> {
+        self.in_hour(metric, hour_of_week(at))
+    }
+
+    fn each_peer(&self, _: &mut dyn FnMut(Peer<'_>)) {}
+}
+
+impl Snapshot<'_> {
+    fn in_hour(&self, metric: usize, hour: usize) -> Option<Normal<'_>> {
         let known = self.known.get(metric)?.as_ref()?;
         Some(Normal {
-            centre: f64::from(*known.centre.get(self.hour)?),
-            scale: f64::from(*known.scale.get(self.hour)?),
+            centre: f64::from(*known.centre.get(hour)?),
+            scale: f64::from(*known.scale.get(hour)?),
             minimum: f64::from(known.minimum),
             maximum: f64::from(known.maximum),
             confidence: f64::from(known.confidence),
@@ -59,8 +71,6 @@ impl Around for Snapshot<'_> {
             tails: &known.tails,
         })
     }
-
-    fn each_peer(&self, _: &mut dyn FnMut(Peer<'_>)) {}
 }
 
 impl Replay {

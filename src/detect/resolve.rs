@@ -90,6 +90,9 @@ fn own_metric(spec: &AnomalyRuleSpec, metrics: &MetricSet) -> Result<usize, Fiel
         let first = multivariate.metrics.first().map(|name| metric_index("detect.multivariate.metrics", name, metrics));
         return first.unwrap_or(Ok(0));
     }
+    if detect.query_mix.is_some() || detect.expression.is_some() {
+        return Ok(0);
+    }
     Err(FieldError::new("detect.metric", &"none", format!("one of {}", names(metrics))))
 }
 

@@ -255,7 +255,9 @@ impl Shard {
     ) -> bool {
         let Self { columns, latest, slots, .. } = self;
         let Some(slot) = slots.get_mut(target) else { return false };
-        let Some(watched) = slot.rules.iter_mut().find(|watched| watched.id == rule) else { return false };
+        let Slot { first, metrics, rules, clock, .. } = slot;
+        let (first, metrics) = (*first, *metrics);
+        let Some(watched) = rules.iter_mut().find(|watched| watched.id == rule) else { return false };
         if !watched.cold || watched.rule.metric != warmed.metric || watched.rule.detector != warmed.detector {
             return false;
         }
@@ -266,8 +268,8 @@ impl Shard {
             if until.is_some_and(|until| at <= until) {
                 continue;
             }
-            let around = Surroundings::new(columns, latest, target, slot.first, slot.metrics).at(at, slot.hour(at));
-            let values = &values[..values.len().min(slot.metrics)];
+            let around = Surroundings::new(columns, latest, target, first, metrics).by(clock.as_deref()).at(at);
+            let values = &values[..values.len().min(metrics)];
             if let Some(sight) = watched.sight(at, values, &around) {
                 watched.rule.detector.take(&mut watched.memory, &sight);
                 until = Some(at);
@@ -325,10 +327,11 @@ impl Shard {
     fn step(&mut self, target: usize, at: i64, values: &[f32], changes: &mut Vec<Change>) {
         let Self { columns, latest, slots, .. } = self;
         let Some(slot) = slots.get_mut(target) else { return };
-        let values = &values[..values.len().min(slot.metrics)];
-        latest.note(target, slot.first, at, values);
-        let surroundings = Surroundings::new(columns, latest, target, slot.first, slot.metrics).at(at, slot.hour(at));
-        for watched in &mut slot.rules {
+        let Slot { first, metrics, rules, clock, .. } = slot;
+        let values = &values[..values.len().min(*metrics)];
+        latest.note(target, *first, at, values);
+        let surroundings = Surroundings::new(columns, latest, target, *first, *metrics).by(clock.as_deref()).at(at);
+        for watched in rules {
             let around = surroundings.of(watched.rule.metric, watched.timing.expected_interval_ms);
             let edge = watched.exempt.refresh(at, watched.rule.metric, &watched.rule.detector);
             let sight = watched.sight(at, values, &around);
@@ -406,14 +409,28 @@ impl Shard {
     /// What a rule says of a value, without a step: for what is shown of an open incident. A detector that remembers
     /// judges by what it remembers now; one of all metrics has none but this value.
     pub fn judge(&self, target: usize, rule: u64, at: i64, value: f32) -> Option<Verdict> {
-        let slot = self.slots.get(target)?;
-        let watched = slot.rules.iter().find(|watched| watched.id == rule).filter(|watched| !watched.cold)?;
-        let around = Surroundings::new(&self.columns, &self.latest, target, slot.first, slot.metrics)
-            .at(at)
-            .of(watched.rule.metric, watched.timing.expected_interval_ms);
+        let (slot, watched) = self.watched(target, rule)?;
         let mut values = vec![ABSENT; slot.metrics];
         *values.get_mut(watched.rule.metric)? = value;
-        watched.rule.judge(&watched.memory, &watched.sight(at, &values, &around)?)
+        self.judge_round(target, rule, at, &values)
+    }
+
+    /// What a rule says of a whole round that it was stepped by, for those who want to hear more than what changed.
+    pub fn judge_round(&self, target: usize, rule: u64, at: i64, values: &[f32]) -> Option<Verdict> {
+        let (slot, watched) = self.watched(target, rule)?;
+        let around = Surroundings::new(&self.columns, &self.latest, target, slot.first, slot.metrics)
+            .by(slot.clock.as_deref())
+            .at(at)
+            .of(watched.rule.metric, watched.timing.expected_interval_ms);
+        let values = &values[..values.len().min(slot.metrics)];
+        watched.rule.judge(&watched.memory, &watched.sight(at, values, &around)?)
+    }
+
+    /// A rule that has what it needs.
+    fn watched(&self, target: usize, rule: u64) -> Option<(&Slot, &Watched)> {
+        let slot = self.slots.get(target)?;
+        let watched = slot.rules.iter().find(|watched| watched.id == rule).filter(|watched| !watched.cold)?;
+        Some((slot, watched))
     }
 
     /// The band of so many sigma to both sides at that time, within the physical bounds; `None` unless the metric's

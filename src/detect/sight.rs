@@ -38,6 +38,9 @@ pub trait Around {
     /// What is normal for a metric of the same database now; `None` unless its profile is ready.
     fn normal_of(&self, metric: usize) -> Option<Normal<'_>>;
 
+    /// What is normal for a metric of the same database at another time; `None` unless its profile is ready.
+    fn normal_at(&self, metric: usize, at: i64) -> Option<Normal<'_>>;
+
     /// Hands each peer with a fresh value of the sight's metric to `take`, in no certain order.
     fn each_peer(&self, take: &mut dyn FnMut(Peer<'_>));
 }
@@ -47,6 +50,10 @@ pub struct Alone;
 
 impl Around for Alone {
     fn normal_of(&self, _: usize) -> Option<Normal<'_>> {
+        None
+    }
+
+    fn normal_at(&self, _: usize, _: i64) -> Option<Normal<'_>> {
         None
     }
 
@@ -92,6 +99,12 @@ impl<'a> Sight<'a> {
     /// What is normal for a metric of this database now; `None` unless its profile is ready.
     pub fn normal_of(&self, metric: usize) -> Option<Normal<'a>> {
         self.around.normal_of(metric)
+    }
+
+    /// What is normal for a metric of this database at another time, milliseconds since the Unix epoch: the profile's
+    /// bucket of that hour of the week. `None` unless its profile is ready.
+    pub fn normal_at(&self, metric: usize, at: i64) -> Option<Normal<'a>> {
+        self.around.normal_at(metric, at)
     }
 
     /// Hands each peer with a fresh value of this metric to `take`, in no certain order.

@@ -9,6 +9,15 @@ const LOW_SENSITIVITY: f64 = 1.5;
 /// Factor on the sigmas of a rule of high sensitivity: a narrower band.
 const HIGH_SENSITIVITY: f64 = 0.75;
 
+/// What a band in sigma is multiplied by for a rule of this sensitivity.
+pub(super) fn width(sensitivity: Sensitivity) -> f64 {
+    match sensitivity {
+        Sensitivity::Low => LOW_SENSITIVITY,
+        Sensitivity::Medium => 1.0,
+        Sensitivity::High => HIGH_SENSITIVITY,
+    }
+}
+
 /// Distance from the learnt centre.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Sigma {
@@ -26,11 +35,7 @@ impl Detect for Sigma {
 
     fn resolve(spec: &AnomalyRuleSpec, metric: usize, _: &MetricSet) -> Option<Result<(usize, Self), FieldError>> {
         let written = spec.detect.sigma.as_ref()?;
-        let factor = match spec.sensitivity {
-            Sensitivity::Low => LOW_SENSITIVITY,
-            Sensitivity::Medium => 1.0,
-            Sensitivity::High => HIGH_SENSITIVITY,
-        };
+        let factor = width(spec.sensitivity);
         let side = |field: &str, side: Option<&Decimal>| {
             side.map(|decimal| {
                 let field = format!("detect.sigma.{field}");

@@ -180,3 +180,142 @@ fn usual_window(rate: Option<Rate>) -> i64 {
         Some(Per::Week) => 28 * DAY_MS,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::super::testing::{DAY, HOUR, MINUTE, MONDAY, Watch, metrics, noise, spec};
+    use super::*;
+
+    fn trend(written: &serde_json::Value) -> Trend {
+        let spec = spec(json!({"metric": "latency", "trend": written}));
+        Trend::resolve(&spec, 0, &metrics()).expect("a trend").expect("valid").1
+    }
+
+    fn message(written: &serde_json::Value) -> String {
+        let spec = spec(json!({"metric": "latency", "trend": written}));
+        Trend::resolve(&spec, 0, &metrics()).and_then(Result::err).map(|error| error.to_string()).unwrap_or_default()
+    }
+
+    /// A working day: more in the afternoon than at night, less at weekends.
+    fn season(hour: usize) -> f64 {
+        let day = ((hour % 24) as f64 / 24.0 * std::f64::consts::TAU - 2.0).sin();
+        100.0 + 30.0 * day - if hour >= 120 { 25.0 } else { 0.0 }
+    }
+
+    #[test]
+    fn a_leak_of_twelve_percent_an_hour_is_found_and_one_of_eight_is_not() {
+        for (percent, expected) in [(12.0, true), (8.0, false)] {
+            let rule = trend(&json!({"above": "10%/hour"}));
+            let mut watch = Watch::new(&rule, 1.0, |_, _| None);
+            let leak = |at: i64| {
+                let hours = ((at - MONDAY - DAY) as f64 / HOUR as f64).max(0.0);
+                1_200.0 * (1.0 + percent / 100.0 * hours) + 20.0 * noise(at)
+            };
+            let found = watch.feed(MONDAY + DAY - 4 * HOUR, MONDAY + DAY + 4 * HOUR, 10_000, leak);
+            let first = found.iter().find(|(_, verdict)| *verdict == Some(true)).map(|(at, _)| (at - MONDAY - DAY) / MINUTE);
+            assert_eq!(first.is_some(), expected, "{percent}");
+            assert!(first.is_none_or(|minutes| (30..=200).contains(&minutes)), "{percent}: {first:?} minutes");
+        }
+    }
+
+    #[test]
+    fn without_enough_of_the_window_there_is_no_verdict() {
+        let rule = trend(&json!({"over": "6h"}));
+        let mut watch = Watch::new(&rule, 1.0, |_, _| None);
+        let found = watch.feed(MONDAY, MONDAY + 4 * HOUR, MINUTE, |at| 100.0 + noise(at));
+        assert!(found.iter().all(|(_, verdict)| verdict.is_none()));
+        let found = watch.feed(MONDAY + 4 * HOUR, MONDAY + 8 * HOUR, MINUTE, |at| 100.0 + noise(at));
+        assert_eq!(found.last().map(|(_, verdict)| *verdict), Some(Some(false)));
+    }
+
+    #[test]
+    fn a_daily_and_weekly_season_is_no_trend() {
+        for over in ["6h", "24h", "7d", "14d"] {
+            let rule = trend(&json!({"over": over}));
+            let mut watch = Watch::new(&rule, 5.0, |_, hour| Some(season(hour)));
+            let value = |at: i64| season(crate::learn::hour_of_week(at)) + 5.0 * noise(at);
+            let found = watch.feed(MONDAY - 7 * DAY, MONDAY + 9 * DAY, 10 * MINUTE, value);
+            let judged = found.iter().filter(|(_, verdict)| verdict.is_some()).count();
+            let breached = found.iter().filter(|(_, verdict)| *verdict == Some(true)).count();
+            assert!(judged > 100 && breached * 25 < judged, "{over}: {breached} of {judged}");
+        }
+    }
+
+    #[test]
+    fn a_trend_of_two_ms_a_day_that_the_profile_has_learnt_in_is_found_all_the_same() {
+        let begin = MONDAY + 3 * HOUR;
+        let growth = |at: i64| (at - begin) as f64 / DAY as f64 * 2.0;
+        // Learnt at the end: each hour's centre is what it was in the last seven days.
+        let end = begin + 7 * DAY;
+        let centre = move |_: usize, hour: usize| {
+            let latest = (0..168).map(|age| end - age * HOUR).find(|at| crate::learn::hour_of_week(*at) == hour)?;
+            Some(season(hour) + growth(latest))
+        };
+        let rule = trend(&json!({"above": "1.5ms/day", "over": "7d"}));
+        let mut watch = Watch::new(&rule, 5.0, centre);
+        let value = |at: i64| season(crate::learn::hour_of_week(at)) + growth(at) + 3.0 * noise(at);
+        let found = watch.feed(begin, end + HOUR, 10 * MINUTE, value);
+        assert_eq!(found.last().map(|(_, verdict)| *verdict), Some(Some(true)), "{:?}", watch.memory.found);
+    }
+
+    #[test]
+    fn the_direction_is_that_of_the_rule_and_the_evidence_says_how_fast() {
+        let falling = |at: i64| 100.0 - (at - MONDAY) as f64 / HOUR as f64 * 5.0 + noise(at);
+        for (direction, expected) in [("increasing", Some(false)), ("decreasing", Some(true))] {
+            let rule = trend(&json!({"direction": direction, "above": "3ms/hour", "over": "6h"}));
+            let mut watch = Watch::new(&rule, 1.0, |_, _| None);
+            let found = watch.feed(MONDAY, MONDAY + 7 * HOUR, MINUTE, falling);
+            assert_eq!(found.last().map(|(_, verdict)| *verdict), Some(expected), "{direction}");
+            let evidence = watch.evidence(MONDAY + 7 * HOUR, &[0.0]);
+            assert!(evidence[0].starts_with("slope: -5.") || evidence[0].starts_with("slope: -4.9"), "{evidence:?}");
+            assert!(evidence[0].ends_with("ms/hour"), "{evidence:?}");
+            let sure = watch.confidence(MONDAY + 7 * HOUR, &[0.0]);
+            assert!(if direction == "decreasing" { sure > 0.99 } else { sure < 0.01 }, "{sure}");
+        }
+    }
+
+    #[test]
+    fn the_window_fits_the_rate() {
+        let hours = |written: serde_json::Value| trend(&written).lengths.span_ms() as f64 / HOUR as f64;
+        for (written, expected) in [
+            (json!({}), 24.0),
+            (json!({"above": "1ms/minute"}), 1.0),
+            (json!({"above": "10%/hour"}), 3.0),
+            (json!({"above": "5ms/day"}), 168.0),
+            (json!({"above": "5 %/week"}), 672.0),
+            (json!({"above": "10%/hour", "over": "12h"}), 12.0),
+        ] {
+            assert!((hours(written.clone()) / expected - 1.0).abs() < 0.02, "{written}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_rate_is_refused_with_what_is_one() {
+        for above in ["10%", "10%/", "10%/fortnight", "/hour", "-5%/hour", "0ms/day", "5GiB/hour", "x", "", "5ms/day/hour"] {
+            let found = message(&json!({"above": above}));
+            let expected = format!("detect.trend.above: found {above:?}, allowed a number greater than 0 in % or ms, per");
+            assert!(found.starts_with(&expected), "{found}");
+        }
+        for over in ["30m", "31d", "soon", "0h"] {
+            assert!(message(&json!({"over": over})).starts_with(&format!("detect.trend.over: found {over:?}")), "{over}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_values_are_survived(values in prop::collection::vec(any::<f32>(), 1..300)) {
+            let rule = trend(&json!({"over": "1h"}));
+            let mut watch = Watch::new(&rule, 1.0, |_, _| None);
+            for (minute, value) in values.iter().enumerate() {
+                let at = MONDAY + minute as i64 * MINUTE;
+                watch.round(at, &[*value]);
+                let sure = watch.confidence(at, &[*value]);
+                prop_assert!((0.0..=1.0).contains(&sure), "{sure}");
+            }
+            watch.evidence(MONDAY, &[0.0]);
+        }
+    }
+}

@@ -111,20 +111,18 @@ impl Window {
 /// and no growth. Without a ready profile they stay as they are.
 ///
 /// A profile that was learnt while a series grew has that growth in its hours, from the day after it was learnt to the
-/// day before: taken for a season, it would hide the very trend. So the slope through the profile's own seven days is
-/// left out of it. Weekdays against a weekend have none: it is a median over pairs of days.
+/// day before: taken for a season, it would hide the very trend. So what the profile's own seven days grow by, the median
+/// from one day to the next, is left out of it. Weekdays against a weekend have none, wherever midnight lies.
 pub(super) fn without_season(stretches: &mut [Stretch], sight: &Sight<'_>) {
     let Some(last) = stretches.last().map(|stretch| stretch.at) else { return };
     let centre = |at: i64| sight.normal_at(sight.metric, at).map(|normal| normal.centre);
-    let days: Option<Vec<(f64, f64)>> = (0..7)
-        .map(|age| {
-            let hours = (0..24).map(|hour| centre(last - age * DAY_MS - hour * HOUR_MS));
-            hours.sum::<Option<f64>>().map(|sum| (-(age as f64), sum / 24.0))
-        })
-        .collect();
-    let Some(growth) = days.and_then(|days| stats::theil_sen(&days)).map(|line| line.slope / DAY_MS as f64) else {
-        return;
-    };
+    let days = (0..7).map(|age| {
+        let hours = (0..24).map(|hour| centre(last - age * DAY_MS - hour * HOUR_MS));
+        hours.sum::<Option<f64>>().map(|sum| (sum / 24.0) as f32)
+    });
+    let Some(days) = days.collect::<Option<Vec<f32>>>() else { return };
+    let mut steps: Vec<f32> = days.windows(2).map(|pair| pair[0] - pair[1]).collect();
+    let growth = stats::median(&mut steps).unwrap_or_default() / DAY_MS as f64;
     let season = |at: i64| {
         let age = (last - at).rem_euclid(WEEK_MS);
         centre(at).map(|centre| centre + growth * age as f64)

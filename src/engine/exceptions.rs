@@ -49,6 +49,11 @@ pub(super) struct LeftOut {
 }
 
 impl LeftOut {
+    /// By these exceptions, each with the metrics of the rules that it is for.
+    pub fn of(exceptions: Vec<(Arc<Exception>, Vec<usize>)>) -> Self {
+        Self { exceptions }
+    }
+
     /// The windows of a span whose samples of a metric are left out, merged.
     pub fn windows(&self, metric: usize, span: Window) -> Vec<Window> {
         let each = self.exceptions.iter();
@@ -79,7 +84,7 @@ impl Task {
             let concerned = rules.iter().filter(|(_, rule)| exception.is_for_rule(&rule.name));
             (exception.clone(), concerned.map(|(_, rule)| rule.rule.metric).collect())
         });
-        LeftOut { exceptions: exceptions.collect() }
+        LeftOut::of(exceptions.collect())
     }
 }
 

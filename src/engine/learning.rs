@@ -223,7 +223,12 @@ impl Course {
         };
         let learning = &self.settings.learning;
         let from = now - i64::from(learning.window_days) * DAY_MS;
-        let samples = self.store.read(key, name, from, now).await.map_err(unread)?;
+        let mut samples = self.store.read(key, name, from, now).await.map_err(unread)?;
+        // What is known to be another load is not what is normal.
+        let left_out = self.left_out.windows(metric, Window { from, to: now });
+        if !left_out.is_empty() {
+            samples.retain(|sample| !schedule::holds(&left_out, sample.at));
+        }
         let older = self.store.roll_ups(key, name, now - ROLL_UPS_MS, from).await.map_err(unread)?;
         let exercise = Exercise {
             clock: self.clock.clone(),
@@ -294,6 +299,8 @@ mod tests {
     use super::*;
     use crate::api::Tls;
     use crate::database::postgresql::Endpoint;
+    use crate::detect::Exception;
+    use crate::detect::exception::Effect;
     use crate::engine::targets::series_of;
     use crate::engine::{Learning, RefreshPlan};
     use crate::measure::Role;
@@ -334,7 +341,16 @@ mod tests {
         let settings = settings();
         let metrics = Arc::new(MetricSet::new(&[]));
         let key = series_of(&settings.key, role, &metrics).key;
-        Course { store: store.clone(), key, settings, metrics, left_out: LeftOut::default(), now, scope }
+        Course {
+            store: store.clone(),
+            key,
+            settings,
+            metrics,
+            left_out: LeftOut::default(),
+            clock: Arc::new(Clock::utc()),
+            now,
+            scope,
+        }
     }
 
     /// A value each hour of these days before Monday.
@@ -385,6 +401,33 @@ mod tests {
         assert_eq!(learnt(MONDAY + 2, Scope::Missing).await, [(MONDAY + 1, true)]);
         assert_eq!(learnt(MONDAY + 3, Scope::All).await, [(MONDAY + 3, true)]);
         assert_eq!(learnt(MONDAY + 3 + DAY_MS, Scope::Missing).await, [(MONDAY + 3 + DAY_MS, true)]);
+    }
+
+    #[tokio::test]
+    async fn what_an_exception_covers_is_not_learnt_as_normal() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = store(&directory).await;
+        let key = settings().key;
+        let series = store.target(&key, &[METRIC.to_owned()]).await.unwrap();
+        for hour in 0..10 * 24 {
+            let at = MONDAY - (hour + 1) * HOUR_MS;
+            // A batch each night from 02:00 to 04:00.
+            let value = if (2..4).contains(&(at / HOUR_MS % 24)) { 500.0 } else { 5.0 };
+            store.append(&series, at, &[value]).await.unwrap();
+        }
+        let highest = async |left_out: LeftOut| {
+            let course = Course { left_out, ..course(&store, Role::Primary, MONDAY, Scope::All) };
+            let (lessons, _) = course.take().await;
+            lessons.iter().map(|lesson| lesson.profile.statistics.maximum).fold(0.0, f64::max)
+        };
+        assert!(highest(LeftOut::default()).await > 400.0);
+        let batch = Exception {
+            calendar: schedule::Calendar::schedule("daily 02:00-04:00", None, "UTC").unwrap(),
+            rules: Vec::new(),
+            pods: Vec::new(),
+            effect: Effect::Suppress(Vec::new()),
+        };
+        assert!(highest(LeftOut::of(vec![(Arc::new(batch), Vec::new())])).await < 10.0);
     }
 
     #[tokio::test]

@@ -67,6 +67,41 @@ impl Database {
         Ok(Self { generation, writer, reader, open_chunks: Mutex::default(), checkpointed: Mutex::new(Instant::now()) })
     }
 
+    /// Opens a file that is there, for reading alone: nothing is created, changed or set aside, and whoever writes to
+    /// it meanwhile is not held up.
+    pub(super) async fn open_read_only(path: &Path, generation: u64, cache_kib: u32) -> Result<Self, HistoryError> {
+        let options = |immutable: bool| {
+            SqliteConnectOptions::new()
+                .filename(path)
+                .read_only(true)
+                .immutable(immutable)
+                .busy_timeout(BUSY)
+                .pragma("cache_size", format!("-{cache_kib}"))
+                .row_buffer_size(4)
+                .disable_statement_logging()
+        };
+        let connect = async |immutable: bool| {
+            let pool = SqlitePoolOptions::new().max_connections(1).test_before_acquire(false).acquire_timeout(2 * BUSY);
+            let pool = pool.connect_with(options(immutable)).await?;
+            match check_format(path, &pool).await {
+                Ok(()) => Ok(pool),
+                Err(error) => {
+                    pool.close().await;
+                    Err(error)
+                }
+            }
+        };
+        let reader = match connect(false).await {
+            // Where nothing may be written, the shared memory of the log cannot be made. Without a log nobody is writing.
+            Err(HistoryError::Unwritable(_)) if !with_suffix(path, "-wal").try_exists().unwrap_or(true) => {
+                connect(true).await
+            }
+            result => result,
+        }?;
+        let (writer, open_chunks) = (reader.clone(), Mutex::default());
+        Ok(Self { generation, writer, reader, open_chunks, checkpointed: Mutex::new(Instant::now()) })
+    }
+
     /// Closes every connection.
     pub(super) async fn close(&self) {
         self.reader.close().await;
@@ -112,6 +147,7 @@ async fn check_format(path: &Path, writer: &SqlitePool) -> Result<(), HistoryErr
     let mut connection = writer.acquire().await?;
     let tables: i64 = sqlx::query_scalar("SELECT count(*) FROM sqlite_master").fetch_one(&mut *connection).await?;
     if tables == 0 {
+        // An empty file, opened for reading alone, refuses what follows.
         let mut transaction = sqlx::Connection::begin_with(&mut *connection, "BEGIN IMMEDIATE").await?;
         // Another process may have begun the file between the look and the lock.
         let tables: i64 = sqlx::query_scalar("SELECT count(*) FROM sqlite_master").fetch_one(&mut *transaction).await?;

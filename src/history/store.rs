@@ -19,6 +19,8 @@ pub struct Store {
 struct Inner {
     path: PathBuf,
     cache_kib: u32,
+    /// Nothing is written, created or set aside.
+    read_only: bool,
     /// `None` while no file can be opened.
     database: RwLock<Option<Database>>,
     faults: Mutex<Faults>,
@@ -73,14 +75,29 @@ impl Store {
 
     /// As [`Store::open`]; each of the two connections keeps `cache_kib` KiB of the file in memory.
     pub async fn open_with(path: impl AsRef<Path>, cache_kib: u32) -> Result<Self, HistoryError> {
-        let path = path.as_ref().to_owned();
-        let inner = Inner { path, cache_kib, database: RwLock::default(), faults: Mutex::default() };
-        let store = Self { inner: Arc::new(inner) };
+        let store = Self::unopened(path.as_ref(), cache_kib, false);
         match store.database().await {
             Ok(_) | Err(HistoryError::Unwritable(_)) => {}
             Err(error) => return Err(error),
         }
         Ok(store)
+    }
+
+    /// Opens a history file for reading alone, also one that a running operator writes to: nothing is written, created
+    /// or set aside, and every write fails.
+    ///
+    /// # Errors
+    /// [`HistoryError`] when there is no such file, or it cannot be read, is damaged, of a later format or foreign.
+    pub async fn open_read_only(path: impl AsRef<Path>) -> Result<Self, HistoryError> {
+        let store = Self::unopened(path.as_ref(), super::CACHE_KIB, true);
+        drop(store.database().await?);
+        Ok(store)
+    }
+
+    fn unopened(path: &Path, cache_kib: u32, read_only: bool) -> Self {
+        let path = path.to_owned();
+        let inner = Inner { path, cache_kib, read_only, database: RwLock::default(), faults: Mutex::default() };
+        Self { inner: Arc::new(inner) }
     }
 
     /// Ends all use of the file: what is under way is finished, the write-ahead log is folded in.
@@ -194,6 +211,9 @@ impl Store {
 
     /// Opens the file; sets it aside first when it is damaged.
     async fn begin(&self) -> Result<Database, HistoryError> {
+        if self.inner.read_only {
+            return Database::open_read_only(&self.inner.path, self.next_generation(), self.inner.cache_kib).await;
+        }
         let mut opened = Database::open(&self.inner.path, self.next_generation(), self.inner.cache_kib).await;
         if let Err(HistoryError::Corrupt(message)) = &opened {
             self.set_aside(message)?;
@@ -255,6 +275,9 @@ impl Store {
         let generation = database.generation;
         drop(database);
         let Err(HistoryError::Corrupt(message)) = result else { return result };
+        if self.inner.read_only {
+            return Err(HistoryError::Corrupt(message));
+        }
         let mut slot = self.inner.database.write().await;
         // Another use of the same file may have found the damage first.
         if slot.as_ref().is_some_and(|database| database.generation == generation) {

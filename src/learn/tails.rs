@@ -212,7 +212,7 @@ mod tests {
         let quantile = |share: f64| {
             let (mut low, mut high) = (-9.0, 9.0);
             for _ in 0..60 {
-                let middle = (low + high) / 2.0;
+                let middle = f64::midpoint(low, high);
                 if 1.0 - normal_tail(middle) < share { low = middle } else { high = middle }
             }
             low as f32

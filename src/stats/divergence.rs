@@ -2,9 +2,10 @@
 
 /// Kullback-Leibler divergence of the shares of `counts` from those of `typical`, in nats: 0 when they are alike.
 ///
-/// Counts are smoothed towards `usual` by `weight` pseudo-counts on both sides (additive smoothing after Lidstone, with
-/// another prior than a uniform one): a kind that was never seen makes no infinity, and a few executions do not make a
-/// distribution. Counts that are not positive and finite are 0. `None` when nothing at all was counted.
+/// `typical` is smoothed towards `usual` by `weight` pseudo-counts, and `counts` towards what comes of that (additive
+/// smoothing after Lidstone, with another prior than a uniform one): a kind that was never seen makes no infinity, and a
+/// few executions do not make a distribution. Counts that are not positive and finite are 0. `None` when nothing at all
+/// was counted.
 pub fn divergence<const KINDS: usize>(
     counts: &[f64; KINDS],
     typical: &[f64; KINDS],
@@ -28,10 +29,11 @@ pub fn divergence_parts<const KINDS: usize>(
     }
     // Half an execution of each kind, after Jeffreys: a kind that was never seen is rare, not impossible.
     let prior = usual.map(|count| (count + 0.5) / (total(&usual) + 0.5 * KINDS as f64));
-    let share = |of: &[f64; KINDS], kind: usize| (of[kind] + weight * prior[kind]) / (total(of) + weight);
+    let (count, count_typical) = (total(&counts), total(&typical));
     Some(std::array::from_fn(|kind| {
-        let (found, expected) = (share(&counts, kind), share(&typical, kind));
-        found * (found / expected).ln()
+        let expected = (typical[kind] + weight * prior[kind]) / (count_typical + weight);
+        let found = (counts[kind] + weight * expected) / (count + weight);
+        if found > 0.0 { found * (found / expected).ln() } else { 0.0 }
     }))
 }
 
@@ -42,8 +44,8 @@ pub fn divergence_by_chance(kinds: usize, count: f64) -> f64 {
 }
 
 fn countable(count: f64) -> f64 {
-    // Beyond that, sums of a few could overflow.
-    if count.is_finite() { count.clamp(0.0, 1e300) } else { 0.0 }
+    // Far beyond any count, and near enough that no share of it vanishes.
+    if count.is_finite() { count.clamp(0.0, 1e30) } else { 0.0 }
 }
 
 #[cfg(test)]

@@ -2,14 +2,16 @@
 //! quantities move together.
 //!
 //! Mean and covariance are followed in one pass over clipped values, so that one bad hour moves them little; the
-//! covariance is shrunk towards its diagonal (Ledoit and Wolf 2004, with a fixed share), so that it can be inverted
+//! covariance is shrunk towards its diagonal (Ledoit and Wolf 2004, the less the more was seen), so that it can be inverted
 //! whatever was seen.
 
 /// Most quantities that are judged together: the covariance of 40 in f32 is 6.4 KB.
 pub const MOST_TOGETHER: usize = 40;
 
-/// Share of the covariance between two quantities that is not believed.
-const SHRINKAGE: f64 = 0.1;
+/// Share of the covariance between two quantities that is never believed.
+const SHRINKAGE: f64 = 0.005;
+/// Samples at which half of it is not believed.
+const HALF_BELIEVED: f64 = 50.0;
 /// Least variance of a quantity, in squared units of its own scale: one that never moved counts as if it moved this much.
 const LEAST_VARIANCE: f64 = 1e-4;
 /// Samples after which each new one weighs the same: older ones fade.
@@ -128,7 +130,8 @@ impl Joint {
         }
         // Pairs that were rarely seen together are believed less: clipped products of gaps can exceed what is possible.
         let bound = self.deviation(row) * self.deviation(column);
-        (1.0 - SHRINKAGE) * raw.clamp(-bound, bound)
+        let seen = f64::from(self.weight[place(row, column)]);
+        (1.0 - SHRINKAGE) * seen / (seen + HALF_BELIEVED) * raw.clamp(-bound, bound)
     }
 
     /// How far a vector lies from the mean; quantities that are absent (`NaN`) or were seen in fewer
@@ -174,7 +177,7 @@ fn cholesky(matrix: &mut [f64], size: usize) {
                 sum -= matrix[place(row, before)] * matrix[place(column, before)];
             }
             matrix[place(row, column)] = if row == column {
-                let least = 1e-2 * matrix[place(row, row)];
+                let least = 1e-3 * matrix[place(row, row)];
                 sum.max(least).max(f64::MIN_POSITIVE).sqrt()
             } else {
                 sum / matrix[place(column, column)]

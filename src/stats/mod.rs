@@ -1,8 +1,10 @@
 //! Mathematics over plain numbers: moments, order statistics, tails. Uses nothing of this crate.
 
+mod decayed_tail;
 mod among;
 mod divergence;
 mod joint;
+mod forecast;
 mod moments;
 mod order;
 mod pareto;
@@ -11,7 +13,9 @@ mod tail;
 mod trend;
 
 pub use among::{Among, FEWEST_OTHERS, among};
+pub use decayed_tail::{DecayedTail, DecayedTailOptions};
 pub use divergence::{divergence, divergence_by_chance, divergence_parts};
+pub use forecast::{Crossing, Forecast, Outlook, forecast};
 pub use joint::{Distance, Joint, MOST_TOGETHER};
 pub use moments::Moments;
 pub use order::{MAD_TO_SIGMA, MEAN_DEVIATION_TO_SIGMA, median, quantile, quantiles, robust_scale};

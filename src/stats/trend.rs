@@ -1,5 +1,7 @@
 //! Robust trends: the slope after Theil and Sen, and whether it is more than chance after Mann and Kendall.
 
+use std::cmp::Ordering;
+
 use statrs::function::beta::checked_beta_reg;
 
 /// A straight line.
@@ -79,7 +81,7 @@ pub fn chance_of_rise(values: &[f64], slope: f64) -> f64 {
         for later in &values[index + 1..] {
             // `NaN` compares as false.
             signs += i64::from(later > earlier) - i64::from(later < earlier);
-            ties += i64::from(*later >= *earlier && *later <= *earlier);
+            ties += i64::from(later.partial_cmp(earlier) == Some(Ordering::Equal));
         }
     }
     let n = count as f64;

@@ -6,7 +6,7 @@ use k8s_openapi::jiff::Timestamp;
 
 use crate::api::conditions::{self, Said, reasons, types};
 use crate::api::{AnomalyRule, AnomalyRuleStatus, Baseline, IncidentState, RemediationPolicy, TargetState};
-use crate::detect::{self, MetricSet};
+use crate::detect::{self, Detector, MetricSet};
 use crate::engine::TargetView;
 use crate::measure::TargetKey;
 
@@ -36,7 +36,7 @@ pub fn decide(rule: &AnomalyRule, observed: &Observed, now: Timestamp) -> Decisi
         said.push(Said::yes(types::STALLED, ready.reason, ready.message));
     }
     if let Some(resolved) = &resolved {
-        said.push(learning(resolved, rule, observed));
+        said.push(learning(resolved, observed));
     }
     let stored = rule.status.clone().unwrap_or_default();
     let name = rule.metadata.name.clone().unwrap_or_default();
@@ -105,11 +105,16 @@ fn remediation_problem(rule: &AnomalyRule, observed: &Observed) -> Option<Said> 
     ))
 }
 
-fn learning(resolved: &detect::Rule, rule: &AnomalyRule, observed: &Observed) -> Said {
+fn learning(resolved: &detect::Rule, observed: &Observed) -> Said {
     let metrics = observed.baseline.as_ref().map(|baseline| MetricSet::new(&baseline.spec.custom_metrics));
     let name =
         metrics.as_ref().and_then(|metrics| metrics.get(resolved.metric)).map_or("", |meaning| meaning.name.as_str());
-    let waiting = rule.spec.detect.sigma.is_some()
+    let detector = &resolved.detector;
+    let needs_profile = match detector {
+        Detector::Expression(expression) => expression.needs_profile(),
+        detector => detector.needs_profile(),
+    };
+    let waiting = needs_profile
         && (observed.targets.is_empty()
             || observed
                 .targets
@@ -119,7 +124,7 @@ fn learning(resolved: &detect::Rule, rule: &AnomalyRule, observed: &Observed) ->
         Said::yes(
             types::LEARNING,
             reasons::INSUFFICIENT_HISTORY,
-            format!("{name}: fewer than 7 days of history for at least one database; sigma waits for it"),
+            format!("{name}: fewer than 7 days of history for at least one database; {} waits for it", detector.name()),
         )
     } else {
         Said::no(types::LEARNING, reasons::LEARNT, "every database can be judged")

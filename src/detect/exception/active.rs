@@ -19,7 +19,7 @@ pub(in crate::detect) enum Active {
 
 impl Active {
     /// What is normal for a value: by the expectation that it fits best.
-    pub fn normal(&self, learnt: Option<Normal>, value: f64) -> Option<Normal> {
+    pub fn normal<'a>(&self, learnt: Option<Normal<'a>>, value: f64) -> Option<Normal<'a>> {
         let Self::Expected(expected) = self else { return learnt };
         let learnt = learnt?;
         let each = expected.iter().map(|expectation| expectation.normal(learnt, value));
@@ -56,7 +56,7 @@ impl Exempt {
         (self.from, self.until) = (i64::MAX, i64::MIN);
     }
 
-    /// Looks what is active at an instant; true when something became active that was not, or the other way round.
+    /// Looks what is active at an instant; true when the rule is now silent, expecting or judging as ever, and was not.
     pub fn refresh(&mut self, at: i64, metric: usize, detector: &Detector) -> bool {
         if self.from <= at && at < self.until {
             return false;
@@ -71,7 +71,7 @@ impl Exempt {
             }
         }
         (self.from, self.until) = (at, until);
-        let changed = (active == Active::None) != (self.active == Active::None);
+        let changed = std::mem::discriminant(&active) != std::mem::discriminant(&self.active);
         self.active = active;
         changed
     }

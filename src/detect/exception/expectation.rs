@@ -62,7 +62,7 @@ impl Expectation {
     /// What is normal for a value: what is learnt, moved towards the expected as far as the value goes that way. Its
     /// scale is multiplied like its centre. So a peak of half the expected size is as normal as the whole one, and what goes
     /// beyond is judged from the expected level on.
-    pub fn normal(&self, learnt: Normal, value: f64) -> Normal {
+    pub fn normal<'a>(&self, learnt: Normal<'a>, value: f64) -> Normal<'a> {
         match *self {
             Self::Factor(factor) => {
                 let expected = learnt.centre * factor;

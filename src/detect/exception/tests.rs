@@ -2,7 +2,15 @@ use super::*;
 use crate::api::{DateRange, Decimal, DurationText, LocalReference};
 use crate::detect::Normal;
 
-const NORMAL: Normal = Normal { centre: 100.0, scale: 10.0, minimum: 0.0, maximum: f64::INFINITY, confidence: 0.9 };
+const NORMAL: Normal = Normal {
+    centre: 100.0,
+    scale: 10.0,
+    minimum: 0.0,
+    maximum: f64::INFINITY,
+    confidence: 0.9,
+    stretch: crate::learn::Stretch::NONE,
+    tails: &crate::learn::Tails::GAUSSIAN,
+};
 
 fn spec() -> AnomalyExceptionSpec {
     AnomalyExceptionSpec {

@@ -1,8 +1,6 @@
 //! What a compiled expression is, and its value for one sample. No allocation, no text, no loop but over the lists that
 //! were written down.
 
-use cel::common::ast::operators;
-
 /// A name that an expression knows.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Name {
@@ -47,13 +45,15 @@ pub enum Comparison {
 }
 
 impl Comparison {
-    /// By CEL's name of the operator; equality is between other things than numbers as well.
-    pub fn of(name: &str) -> Option<Self> {
-        match name {
-            operators::LESS => Some(Self::Less),
-            operators::LESS_EQUALS => Some(Self::LessOrEqual),
-            operators::GREATER => Some(Self::Greater),
-            operators::GREATER_EQUALS => Some(Self::GreaterOrEqual),
+    /// By its sign.
+    pub fn of(sign: &str) -> Option<Self> {
+        match sign {
+            "<" => Some(Self::Less),
+            "<=" => Some(Self::LessOrEqual),
+            ">" => Some(Self::Greater),
+            ">=" => Some(Self::GreaterOrEqual),
+            "==" => Some(Self::Equal),
+            "!=" => Some(Self::NotEqual),
             _ => None,
         }
     }
@@ -83,14 +83,14 @@ pub enum Operation {
 }
 
 impl Operation {
-    /// By CEL's name of the operator.
-    pub fn of(name: &str) -> Option<Self> {
-        match name {
-            operators::ADD => Some(Self::Add),
-            operators::SUBSTRACT => Some(Self::Subtract),
-            operators::MULTIPLY => Some(Self::Multiply),
-            operators::DIVIDE => Some(Self::Divide),
-            operators::MODULO => Some(Self::Remainder),
+    /// By its sign.
+    pub fn of(sign: &str) -> Option<Self> {
+        match sign {
+            "+" => Some(Self::Add),
+            "-" => Some(Self::Subtract),
+            "*" => Some(Self::Multiply),
+            "/" => Some(Self::Divide),
+            "%" => Some(Self::Remainder),
             _ => None,
         }
     }
@@ -199,6 +199,38 @@ impl Truth {
             Self::Or(of) => any(of.iter().map(|part| part.holds(values))),
             Self::Choose(condition, then, otherwise) => {
                 if condition.holds(values)? { then.holds(values) } else { otherwise.holds(values) }
+            }
+        }
+    }
+}
+
+impl Number {
+    fn names(&self, wanted: Name) -> bool {
+        match self {
+            Self::Constant(_) | Self::Metric(_) => false,
+            Self::Named(name) => *name == wanted,
+            Self::Negate(of) => of.names(wanted),
+            Self::Binary(_, left, right) => left.names(wanted) || right.names(wanted),
+            Self::Call(_, of) => of.iter().any(|part| part.names(wanted)),
+            Self::Choose(condition, then, otherwise) => {
+                condition.names(wanted) || then.names(wanted) || otherwise.names(wanted)
+            }
+        }
+    }
+}
+
+impl Truth {
+    /// Whether the name stands in it.
+    pub fn names(&self, wanted: Name) -> bool {
+        match self {
+            Self::Constant(_) => false,
+            Self::Compare(_, left, right) => left.names(wanted) || right.names(wanted),
+            Self::In(of, list) => of.names(wanted) || list.iter().any(|element| element.names(wanted)),
+            Self::Same(_, left, right) => left.names(wanted) || right.names(wanted),
+            Self::Not(of) => of.names(wanted),
+            Self::And(of) | Self::Or(of) => of.iter().any(|part| part.names(wanted)),
+            Self::Choose(condition, then, otherwise) => {
+                [condition, then, otherwise].iter().any(|part| part.names(wanted))
             }
         }
     }

@@ -164,10 +164,11 @@ fn sigma_takes_only_numbers_greater_than_zero() {
 
 #[test]
 fn exactly_one_detector_is_needed() {
-    assert_eq!(message(&spec("latency")), "detect: found \"none\", allowed exactly one of sigma, limit");
+    let allowed = format!("allowed exactly one of {}", Detector::NAMES.join(", "));
+    assert_eq!(message(&spec("latency")), format!("detect: found \"none\", {allowed}"));
     let mut both = sigma("3");
     both.detect.limit = limit("latency", "3").detect.limit;
-    assert_eq!(message(&both), "detect: found \"several\", allowed exactly one of sigma, limit");
+    assert_eq!(message(&both), format!("detect: found \"several\", {allowed}"));
     let mut empty = spec("latency");
     empty.detect = Detect { sigma: Some(SigmaDetector::default()), ..empty.detect };
     assert!(message(&empty).starts_with("detect.sigma: found \"neither above nor below\""));
@@ -222,4 +223,33 @@ fn a_limits_verdict_has_no_sigmas_even_over_a_ready_profile() {
         breach: true,
     };
     assert_eq!(verdict, Some(expected));
+}
+
+proptest::proptest! {
+    #[test]
+    fn any_text_in_any_field_is_survived_and_errors_name_the_field(
+        field in proptest::sample::select(vec![
+            ("sigma", "above"), ("limit", "above"), ("limit", "below"), ("trend", "above"), ("trend", "over"),
+            ("degradation", "by"), ("degradation", "over"), ("degradation", "limit"), ("queryMix", "divergence"),
+            ("queryMix", "over"), ("expression", ""),
+        ]),
+        number in proptest::sample::select(vec!["", "5", "-1", "1e9", "99999999999999999999", "0.1", "NaN", "inf"]),
+        text in "\\PC{0,12}",
+        unit in proptest::sample::select(vec!["", "%", "ms", "d", "h", "%/hour", "/", "ms/day", "GiB"]),
+    ) {
+        let written = format!("{number}{text}{unit}");
+        let mut detect = serde_json::json!({"metric": "latency"});
+        match field {
+            (detector, "") => detect[detector] = serde_json::json!(written),
+            (detector, field) => detect[detector][field] = serde_json::json!(written),
+        }
+        let spec = serde_json::json!({"baselineRef": {"name": "orders"}, "detect": detect});
+        if let Ok(spec) = serde_json::from_value::<AnomalyRuleSpec>(spec)
+            && let Err(error) = resolve(&spec, &MetricSet::new(&[]).iter().cloned().chain(metrics().iter().cloned()).collect())
+        {
+            let path = format!("detect.{}", field.0);
+            proptest::prop_assert!(error.field.starts_with(&path), "{error}");
+            proptest::prop_assert!(error.found.chars().count() <= 64 && !error.allowed.is_empty(), "{error}");
+        }
+    }
 }

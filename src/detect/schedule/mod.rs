@@ -251,7 +251,7 @@ impl Schedule {
             let Some(local) = local(date, *start) else { continue };
             let begin = self.zone.to_ambiguous_timestamp(local);
             let skipped = matches!(begin.offset(), AmbiguousOffset::Gap { .. });
-            let repeated = matches!(begin.offset(), AmbiguousOffset::Fold { .. }).then(|| begin.clone().later().ok());
+            let repeated = matches!(begin.offset(), AmbiguousOffset::Fold { .. }).then(|| begin.later().ok());
             let Ok(from) = begin.compatible().map(Timestamp::as_millisecond) else { continue };
             let to = match self.length {
                 Length::Elapsed(length) => Some(from.saturating_add(length)),

@@ -123,3 +123,17 @@ fn an_exception_that_is_taken_away_is_over_with_the_next_round() {
     let found = feed(&mut shard, target, MONDAY + HOUR + 200 * SECOND, 1, &[60.0; 4]);
     assert_eq!(kinds(&found), [ChangeKind::ExceptionOver, ChangeKind::Pending, ChangeKind::Opened]);
 }
+
+#[test]
+fn a_silence_that_becomes_an_expectation_is_told() {
+    let mut shard = Shard::new();
+    let target = shard.add_target(1);
+    shard.set_rules(target, vec![limit(7, 0)]);
+    shard.set_exceptions(target, &[(7, silence())]);
+    feed(&mut shard, target, MONDAY + HOUR, 1, &[60.0; 3]);
+    let level = Expectation::Levels { low: 95.0, high: 95.0 };
+    shard.set_exceptions(target, &[(7, exception(Effect::Expect(vec![(0, level)])))]);
+    let found = feed(&mut shard, target, MONDAY + HOUR + 60 * SECOND, 1, &[60.0; 3]);
+    assert_eq!(found, [(0, 7, ChangeKind::ExceptionBegan)]);
+    assert_eq!(shard.states(target).collect::<Vec<_>>(), [(7, IncidentState::Normal)]);
+}

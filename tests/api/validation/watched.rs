@@ -1,7 +1,7 @@
 //! Baseline and AnomalyRule.
 
 use anyhow::Result;
-use dbmedic_test_support::{Cluster, shop};
+use dbmedic_test_support::{Cluster, shop, workspace};
 use serde_json::{Value, json};
 
 use super::{Case, TYPE, check};
@@ -10,6 +10,7 @@ const CHOICE: &str = "Unsupported value";
 const REQUIRED: &str = "Required value";
 const UNKNOWN: &str = "field not declared in schema";
 const INTERVAL: &str = "must be between 1s and 1h";
+const SIDE: &str = "at least one of above, below must be given";
 const WINDOW: &str = "collection.window must be between 7d and 30d";
 
 fn baseline() -> Value {
@@ -116,8 +117,7 @@ fn rule() -> Value {
 
 #[tokio::test]
 async fn anomaly_rules() -> Result<()> {
-    const ONE: &str = "detect: exactly one of sigma, limit must be given";
-    const SIDE: &str = "at least one of above, below must be given";
+    const ONE: &str = "detect: exactly one of sigma, limit, trend,";
     const SIGMA: &str = "must be numbers greater than 0";
     const LIMIT: &str = "must be numbers with an optional unit";
     let cluster = Cluster::shared().await?;
@@ -129,7 +129,7 @@ async fn anomaly_rules() -> Result<()> {
         ("/spec/baselineRef", Value::Null, REQUIRED),
         ("/spec/baselineRef/name", json!(""), "at least 1 chars"),
         ("/spec/detect", Value::Null, REQUIRED),
-        ("/spec/detect/metric", Value::Null, REQUIRED),
+        ("/spec/detect/metric", Value::Null, "detect.metric: is required with this detector"),
         ("/spec/detect/metric", json!("respons_time"), "detect.metric: allowed are"),
         ("/spec/detect/metric", json!("Response_Time"), "detect.metric: allowed are"),
         ("/spec/detect/metric", json!(""), "detect.metric: allowed are"),
@@ -197,5 +197,71 @@ async fn anomaly_rules() -> Result<()> {
     for bad in [json!("high"), json!(""), json!("%"), json!("1,5"), json!("5ms!")] {
         cases.push(("/spec/detect", limit(bad), LIMIT));
     }
-    check(cluster.client("admin").await?, &namespace, "AnomalyRule", "anomalyrules", &rule(), &cases).await
+    cases.extend(of_other_detectors());
+    check(cluster.client("admin").await?, &namespace, "AnomalyRule", "anomalyrules", &rule(), &cases).await?;
+    for file in std::fs::read_dir(workspace().join("examples/rules"))? {
+        let text = std::fs::read_to_string(file?.path())?;
+        let here = text.replace("namespace: shop", &format!("namespace: {namespace}"));
+        cluster.apply_yaml(&here, &namespace).await?;
+    }
+    Ok(())
+}
+
+fn of_other_detectors() -> Vec<Case> {
+    const OVER: &str = "must be between 1h and 30d";
+    const DEGRADED: &str = "detect.degradation.";
+    let on = |name: &str, value: Value| json!({"metric": "response_time", name: value});
+    let mut cases: Vec<Case> = Vec::new();
+    for (name, value, expected) in [
+        ("trend", json!({}), ""),
+        ("trend", json!({"direction": "decreasing", "above": "5 ms/day", "over": "7d"}), ""),
+        ("trend", json!({"above": "10%/hour", "over": "720h"}), ""),
+        ("trend", json!({"above": "0.5MB/s/week"}), ""),
+        ("trend", json!({"above": "10%"}), "detect.trend.above: must be a number"),
+        ("trend", json!({"above": "-1%/hour"}), "detect.trend.above: must be a number"),
+        ("trend", json!({"above": "10%/fortnight"}), "detect.trend.above: must be a number"),
+        ("trend", json!({"over": "30m"}), OVER),
+        ("trend", json!({"over": "31d"}), OVER),
+        ("trend", json!({"direction": "up"}), CHOICE),
+        ("degradation", json!({}), ""),
+        ("degradation", json!({"worse": "below", "by": 5, "over": "30d", "limit": "100ms"}), ""),
+        ("degradation", json!({"by": "0.5%"}), ""),
+        ("degradation", json!({"by": "much"}), DEGRADED),
+        ("degradation", json!({"by": 0}), DEGRADED),
+        ("degradation", json!({"over": "2d"}), DEGRADED),
+        ("degradation", json!({"over": "72h"}), DEGRADED),
+        ("degradation", json!({"limit": "soon"}), DEGRADED),
+        ("degradation", json!({"worse": "up"}), CHOICE),
+        ("forecast", json!({}), SIDE),
+        ("forecast", json!({"above": "100GiB", "within": "48h", "probability": 80}), ""),
+        ("forecast", json!({"above": "100GiB", "within": "60d"}), "detect.forecast.within: must be between 1h and 30d"),
+        ("forecast", json!({"above": 5, "probability": 0}), "greater than or equal to 1"),
+        ("forecast", json!({"above": 5, "probability": 100}), "less than or equal to 99"),
+        ("pattern", json!({}), ""),
+        ("peers", json!({}), ""),
+        ("peers", json!({"above": 0}), "detect.peers: above and below must be numbers greater than 0"),
+        ("expression", json!("current > 5"), ""),
+        ("expression", json!(""), "at least 1 chars"),
+        ("expression", json!("x".repeat(2_049)), "Too long"),
+        ("multivariate", json!({}), "multivariate and queryMix have metrics of their own"),
+        ("queryMix", json!({}), "multivariate and queryMix have metrics of their own"),
+    ] {
+        cases.push(("/spec/detect", on(name, value), expected));
+    }
+    for (detect, expected) in [
+        (json!({"multivariate": {}}), ""),
+        (json!({"multivariate": {"metrics": ["throughput", "response_time"]}}), ""),
+        (json!({"multivariate": {"metrics": ["throughput"]}}), "at least two metrics"),
+        (json!({"multivariate": {"metrics": ["throughput", "throughput"]}}), "each metric may be named once"),
+        (json!({"queryMix": {}}), ""),
+        (json!({"queryMix": {"divergence": "0.5", "over": "30m"}}), ""),
+        (json!({"queryMix": {"divergence": "0"}}), "detect.queryMix.divergence: must be a number"),
+        (json!({"queryMix": {"over": "5m"}}), "detect.queryMix.over: must be between 10m and 24h"),
+        (json!({"queryMix": {"over": "25h"}}), "detect.queryMix.over: must be between 10m and 24h"),
+        (json!({"expression": "metrics.throughput > 5"}), ""),
+        (json!({"pattern": {}}), "detect.metric: is required with this detector"),
+    ] {
+        cases.push(("/spec/detect", detect, expected));
+    }
+    cases
 }

@@ -1,0 +1,54 @@
+//! What may be written behind `backtest`.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+/// Judge recorded rows as the operator would have, without a cluster
+#[derive(Args, Clone, Debug, Default)]
+#[command(after_help = "The columns of -o csv: timestamp,value,expected,lower,upper,score,anomalous,incident")]
+pub(in super::super) struct BacktestArguments {
+    /// CSV file with a column timestamp and numbers; - reads standard input
+    #[arg(long, value_name = "FILE", required_unless_present = "baseline", conflicts_with_all = ["baseline", "pod"])]
+    pub csv: Option<PathBuf>,
+    #[command(flatten)]
+    pub history: HistoryArguments,
+    /// Column or metric to judge; all of them together when left out
+    #[arg(long, value_name = "NAME")]
+    pub metric: Option<String>,
+    /// AnomalyRule to judge by, as YAML; the shipped detectors when left out
+    #[arg(long, value_name = "FILE", conflicts_with = "sensitivity")]
+    pub rule: Option<PathBuf>,
+    /// How readily the shipped detectors speak
+    #[arg(long, value_enum, default_value_t = Sensitivity::Medium)]
+    pub sensitivity: Sensitivity,
+    /// Known anomalies, a JSON list of [from, to]: adds precision, recall and delay
+    #[arg(long, value_name = "FILE")]
+    pub labels: Option<PathBuf>,
+    /// Write a picture of the series, its band and the incidents
+    #[arg(long, value_name = "FILE")]
+    pub svg: Option<PathBuf>,
+}
+
+/// Which series of the operator's own history.
+#[derive(Args, Clone, Debug, Default)]
+pub(in super::super) struct HistoryArguments {
+    /// Folder of the operator's history
+    #[arg(long, value_name = "DIR", env = "DBMEDIC_DATA_DIR", default_value = "/var/lib/dbmedic")]
+    pub data_dir: PathBuf,
+    /// Baseline in the history, as [NAMESPACE/]NAME
+    #[arg(long, value_name = "NAME")]
+    pub baseline: Option<String>,
+    /// Database pod in the history; may be left out when there is one
+    #[arg(long, value_name = "NAME", requires = "baseline")]
+    pub pod: Option<String>,
+}
+
+/// How readily the shipped detectors speak.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
+pub(in super::super) enum Sensitivity {
+    Low,
+    #[default]
+    Medium,
+    High,
+}

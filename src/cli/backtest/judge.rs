@@ -1,0 +1,144 @@
+//! Who judges the rows: the shipped detectors on one column or on all together, or one rule.
+
+use super::arguments::Sensitivity;
+use super::joint::Joint;
+use crate::detect::stream::{DEFAULT_THRESHOLD, Departure, Stream, StreamOptions};
+use crate::detect::{Outcome, RecordedRule};
+use crate::measure::{BUILT_IN, built_in};
+
+/// Threshold at low sensitivity: a third of the samples that the shipped default speaks of.
+const LOW_THRESHOLD: f64 = 1.0 - (1.0 - DEFAULT_THRESHOLD) / 3.0;
+/// Threshold at high sensitivity: three times as many.
+const HIGH_THRESHOLD: f64 = 1.0 - (1.0 - DEFAULT_THRESHOLD) * 3.0;
+
+/// What is said of one row.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Judged {
+    /// Column that the rest is about: the one that carries the score.
+    pub column: usize,
+    /// Value that was expected, and the band; NaN where nothing is known.
+    pub expected: f64,
+    pub lower: f64,
+    pub upper: f64,
+    /// Confidence, 0 to 1.
+    pub score: f64,
+    pub anomalous: bool,
+    /// Number of the incident that is open, from 1.
+    pub incident: Option<u64>,
+    pub departure: Option<&'static str>,
+    /// Columns that carry the score together, and their share of it; empty for one column.
+    pub carriers: Vec<(usize, f64)>,
+}
+
+impl Judged {
+    /// Nothing is said.
+    pub(super) fn nothing(column: usize) -> Self {
+        Self {
+            column,
+            expected: f64::NAN,
+            lower: f64::NAN,
+            upper: f64::NAN,
+            score: 0.0,
+            anomalous: false,
+            incident: None,
+            departure: None,
+            carriers: Vec::new(),
+        }
+    }
+
+    /// Whether anything was known to judge by.
+    pub(super) fn is_verdict(&self) -> bool {
+        self.score > 0.0 || !self.expected.is_nan() || !self.lower.is_nan() || !self.upper.is_nan()
+    }
+}
+
+/// Judges rows, one after the other.
+pub(super) enum Judge {
+    One(Box<Stream>),
+    Together(Joint),
+    Rule(Box<RecordedRule>),
+}
+
+impl Judge {
+    /// The shipped detectors, for columns of these names.
+    pub(super) fn shipped(columns: &[String], sensitivity: Sensitivity) -> Self {
+        let threshold = match sensitivity {
+            Sensitivity::Low => LOW_THRESHOLD,
+            Sensitivity::Medium => DEFAULT_THRESHOLD,
+            Sensitivity::High => HIGH_THRESHOLD,
+        };
+        let options = StreamOptions { threshold, ..StreamOptions::default() };
+        match columns {
+            [one] => {
+                let metric = built_in(one).map(|index| &BUILT_IN[index]);
+                let minimum = metric.and_then(|metric| metric.minimum);
+                let maximum = metric.and_then(|metric| metric.maximum);
+                Self::One(Box::new(Stream::new(StreamOptions { minimum, maximum, ..options })))
+            }
+            several => Self::Together(Joint::new(several.len(), options)),
+        }
+    }
+
+    /// Of a row that is not judged.
+    pub(super) fn nothing(&self) -> Judged {
+        Judged::nothing(if let Self::Rule(rule) = self { rule.metric() } else { 0 })
+    }
+
+    /// Judges a row and learns from it; `at` lies after that of the row before.
+    pub(super) fn row(&mut self, at: i64, values: &[f64]) -> Judged {
+        match self {
+            Self::One(stream) => {
+                let reading = stream.sample(at, values.first().copied().unwrap_or(f64::NAN));
+                Judged {
+                    column: 0,
+                    expected: reading.expected,
+                    lower: reading.lower,
+                    upper: reading.upper,
+                    score: reading.score,
+                    anomalous: reading.anomalous,
+                    incident: reading.incident,
+                    departure: reading.departure.map(word),
+                    carriers: Vec::new(),
+                }
+            }
+            Self::Together(joint) => {
+                let super::joint::JointReading { reading, carriers } = joint.sample(at, values);
+                Judged {
+                    column: carriers.first().map_or(0, |(column, _)| *column),
+                    expected: reading.expected,
+                    lower: reading.lower,
+                    upper: reading.upper,
+                    score: reading.score,
+                    anomalous: reading.anomalous,
+                    incident: reading.incident,
+                    departure: reading.departure.map(word),
+                    carriers,
+                }
+            }
+            Self::Rule(rule) => {
+                let Outcome { verdict, incident, .. } = rule.row(at, values);
+                let Some(verdict) = verdict else { return Judged { incident, ..self.nothing() } };
+                Judged {
+                    column: verdict.metric,
+                    expected: verdict.centre.unwrap_or(f64::NAN),
+                    lower: verdict.lower.unwrap_or(f64::NAN),
+                    upper: verdict.upper.unwrap_or(f64::NAN),
+                    score: if verdict.breach || verdict.centre.is_some() { verdict.confidence } else { 0.0 },
+                    anomalous: verdict.breach,
+                    incident,
+                    departure: None,
+                    carriers: Vec::new(),
+                }
+            }
+        }
+    }
+}
+
+fn word(departure: Departure) -> &'static str {
+    match departure {
+        Departure::Spike => "spike",
+        Departure::Level => "level",
+        Departure::Spread => "spread",
+        Departure::Shape => "shape",
+    }
+}

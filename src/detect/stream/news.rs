@@ -1,0 +1,180 @@
+//! Which evidence is news: merges what belongs to one incident, and keeps a budget of alarms.
+//!
+//! An anomalous sample is as rare as the threshold says. An incident wakes people, and so has a budget in time: a series
+//! with more samples a week has more chances to be wrong, and must be surer. A series that was anomalous several times
+//! lately must be surer of both.
+
+/// Time between samples at which an incident needs [`INCIDENT`] decades more than an anomalous sample, in ms.
+const REFERENCE_STEP_MS: f64 = 300_000.0;
+/// Steps that are told apart, in ms: one second to one hour.
+const STEPS_MS: (f64, f64) = (1e3, 3.6e6);
+/// Decades more for ten times as many samples. Less than one, because neighbours say much the same.
+const PER_STEP_DECADE: f64 = 0.7;
+/// Samples after an alarm within which only much stronger evidence is another.
+pub(super) const HOLD: u32 = 50;
+/// Decades that much stronger is.
+const MUCH_STRONGER: f64 = 1.57;
+/// What is left of the strongest evidence from sample to sample.
+const FADE: f64 = 0.998;
+/// Alarms that cost nothing, and the decades that each further one costs.
+const FREE_ALARMS: f64 = 2.0;
+const PER_ALARM: f64 = 0.63;
+/// Time after which an alarm counts half, in ms.
+const ALARM_HALF_LIFE_MS: f64 = 30.0 * 86_400_000.0;
+/// Decades between an anomalous sample and an incident at the reference step.
+const INCIDENT: f64 = 1.2;
+/// Samples that evidence beyond the threshold must last to be an incident however strong it is.
+const PERSISTENT: u32 = 6;
+/// Time in which a series is new: its daily course was not seen twice. And the decades that this costs.
+const NEW_MS: i64 = 2 * 86_400_000;
+const NEW_DECADES: f64 = 1.0;
+/// Time in which a series is young: its week was not seen once. An incident then takes so many decades more, or twice
+/// the persistence.
+const YOUNG_MS: i64 = 7 * 86_400_000;
+const YOUNG_DECADES: f64 = 0.5;
+/// What a sample that is no news is kept below the threshold by, in decades.
+const BELOW: f64 = 0.01;
+
+/// State of the alarms of one series.
+#[derive(Clone, Debug)]
+pub(super) struct News {
+    /// Decades of the threshold at the reference step.
+    threshold: f64,
+    /// Strongest evidence lately, fading.
+    peak: f64,
+    since_alarm: u32,
+    alarms: f64,
+    incidents: u64,
+    open: bool,
+    since_evidence: u32,
+    /// Samples with evidence beyond the threshold, less those without; not below 0.
+    held: u32,
+}
+
+/// What became of a sample's evidence.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Told {
+    /// Decades to report: below the threshold unless it is news.
+    pub decades: f64,
+    pub anomalous: bool,
+    pub incident: Option<u64>,
+}
+
+impl News {
+    pub(super) fn new(threshold: f64) -> Self {
+        Self {
+            threshold,
+            peak: 0.0,
+            since_alarm: u32::MAX,
+            alarms: 0.0,
+            incidents: 0,
+            open: false,
+            since_evidence: u32::MAX,
+            held: 0,
+        }
+    }
+
+    /// Takes a sample's evidence in decades. `age_ms` is the time since the first sample, `elapsed_ms` that since the
+    /// last one, `step_ms` the usual one.
+    pub(super) fn tell(&mut self, decades: f64, step_ms: f64, elapsed_ms: f64, age_ms: i64) -> Told {
+        let step = step_ms.clamp(STEPS_MS.0, STEPS_MS.1);
+        self.alarms *= (-std::f64::consts::LN_2 * elapsed_ms / ALARM_HALF_LIFE_MS).exp();
+        self.peak *= FADE;
+        self.since_alarm = self.since_alarm.saturating_add(1);
+        self.since_evidence = self.since_evidence.saturating_add(1);
+
+        let threshold = self.threshold + if age_ms < NEW_MS { NEW_DECADES } else { 0.0 };
+        let within_budget = threshold + PER_ALARM * (self.alarms - FREE_ALARMS).max(0.0);
+        let (young, persistent) = if age_ms < YOUNG_MS { (YOUNG_DECADES, 2 * PERSISTENT) } else { (0.0, PERSISTENT) };
+        let of_incident = within_budget + INCIDENT + young + PER_STEP_DECADE * (REFERENCE_STEP_MS / step).log10();
+        let stronger = self.peak + if self.since_alarm < HOLD { MUCH_STRONGER } else { 0.0 };
+        let anomalous = decades >= within_budget && decades > stronger;
+        if anomalous {
+            self.since_alarm = 0;
+            self.alarms += 1.0;
+        }
+        self.peak = self.peak.max(decades);
+        if decades >= within_budget {
+            self.since_evidence = 0;
+            self.held += 1;
+        } else {
+            self.held = self.held.saturating_sub(1);
+        }
+        if !self.open && (decades >= of_incident || self.held >= persistent) {
+            self.open = true;
+            self.incidents += 1;
+        } else if self.open && self.since_evidence >= HOLD {
+            self.open = false;
+        }
+        let reported = if anomalous { decades } else { decades.min(self.threshold - BELOW) };
+        Told { decades: reported.max(0.0), anomalous, incident: self.open.then_some(self.incidents) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STEP: f64 = REFERENCE_STEP_MS;
+    const OLD: i64 = 30 * 86_400_000;
+
+    fn tell(news: &mut News, decades: f64) -> Told {
+        news.tell(decades, STEP, STEP, OLD)
+    }
+
+    #[test]
+    fn only_what_says_more_is_news_within_an_incident() {
+        let mut news = News::new(3.0);
+        let told: Vec<bool> = [1.0, 5.0, 5.0, 4.0, 6.0, 8.0].map(|decades| tell(&mut news, decades).anomalous).into();
+        assert_eq!(told, [false, true, false, false, false, true]);
+    }
+
+    #[test]
+    fn what_is_no_news_is_reported_below_the_threshold() {
+        let mut news = News::new(3.0);
+        tell(&mut news, 5.0);
+        let repeated = tell(&mut news, 5.0);
+        assert!(!repeated.anomalous && repeated.decades < 3.0);
+        assert_eq!(repeated.incident, Some(1));
+    }
+
+    #[test]
+    fn an_incident_opens_on_strength_or_on_persistence_and_ends_when_nothing_more_is_said() {
+        let mut strong = News::new(3.0);
+        assert_eq!(tell(&mut strong, 5.0).incident, Some(1));
+        let mut weak = News::new(3.0);
+        let opened = (0..20).position(|_| tell(&mut weak, 3.5).incident.is_some());
+        assert_eq!(opened, Some(PERSISTENT as usize - 1));
+        let ended = (1..200).find(|_| tell(&mut weak, 0.0).incident.is_none());
+        assert_eq!(ended, Some(HOLD));
+        assert_eq!(tell(&mut weak, 9.0).incident, Some(2));
+    }
+
+    #[test]
+    fn a_series_that_alarms_often_must_be_surer() {
+        let mut news = News::new(3.0);
+        let told = (0..20).filter(|_| {
+            let told = tell(&mut news, 4.0).anomalous;
+            for _ in 0..2000 {
+                tell(&mut news, 0.0);
+            }
+            told
+        });
+        let told = told.count();
+        assert!((3..=16).contains(&told), "{told}");
+        assert!(tell(&mut news, 8.0).anomalous);
+    }
+
+    #[test]
+    fn an_incident_needs_more_where_samples_come_faster_and_where_the_series_is_new() {
+        let opens = |step: f64, age: i64| {
+            let tenths = (30..90)
+                .find(|tenths| News::new(3.0).tell(f64::from(*tenths) / 10.0, step, step, age).incident.is_some());
+            tenths.map(|tenths| f64::from(tenths) / 10.0)
+        };
+        assert_eq!(opens(300_000.0, OLD), Some(4.2));
+        assert_eq!(opens(60_000.0, OLD), Some(4.7));
+        assert_eq!(opens(3_600_000.0, OLD), Some(3.5));
+        assert_eq!(opens(300_000.0, 0), Some(5.7));
+    }
+}

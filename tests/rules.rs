@@ -1,0 +1,45 @@
+//! Every rule of the examples means something: each of the kinds of rules that people asked for can be written.
+
+#![expect(clippy::unwrap_used, reason = "the helpers of a test")]
+
+use std::fs;
+use std::path::Path;
+
+use dbmedic::api::{AnomalyRule, CustomMetric};
+use dbmedic::detect::{Detector, MetricSet, resolve};
+
+fn examples() -> Vec<(String, AnomalyRule)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/rules");
+    let mut names: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    names.sort();
+    let read = |path: &Path| serde_saphyr::from_str(&fs::read_to_string(path).unwrap()).unwrap();
+    names.iter().map(|path| (path.file_stem().unwrap().to_str().unwrap().to_owned(), read(path))).collect()
+}
+
+fn metrics() -> MetricSet {
+    let cpu = CustomMetric { name: "custom_cpu_usage".into(), unit: "%".into(), ..CustomMetric::default() };
+    MetricSet::new(&[cpu])
+}
+
+#[test]
+fn every_example_resolves_and_is_named_after_its_file() {
+    let examples = examples();
+    assert!(examples.len() >= 11, "{}", examples.len());
+    for (name, rule) in &examples {
+        assert_eq!(rule.metadata.name.as_ref(), Some(name));
+        if let Err(error) = resolve(&rule.spec, &metrics()) {
+            // A detector that this program does not have is said; nothing else may be wrong.
+            let missing = error.field == "detect" && error.found == "none";
+            assert!(missing, "{name}: {error}");
+        }
+    }
+}
+
+#[test]
+fn the_examples_show_every_detector() {
+    let found: Vec<&str> =
+        examples().iter().filter_map(|(_, rule)| Some(resolve(&rule.spec, &metrics()).ok()?.detector.name())).collect();
+    for name in Detector::NAMES {
+        assert!(found.contains(name), "no example of {name}");
+    }
+}
