@@ -161,14 +161,22 @@ fn default_window() -> DurationText {
     "14d".into()
 }
 
-/// How often the profile is learnt anew.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
-#[serde(rename_all = "lowercase")]
-#[allow(missing_docs, reason = "a doc comment would turn the schema's enum into a oneOf")]
-pub enum Refresh {
-    #[default]
-    Daily,
-    Weekly,
+/// When the profile is learnt anew: `daily`, `weekly`, or a schedule in cron's five fields, in the time zone of the
+/// statistics.
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(transparent)]
+pub struct Refresh(
+    #[schemars(
+        length(max = 128),
+        regex(pattern = r"^(daily|weekly|([0-9A-Za-z*,/?LW#-]+ +){4}[0-9A-Za-z*,/?LW#-]+)$")
+    )]
+    pub String,
+);
+
+impl Default for Refresh {
+    fn default() -> Self {
+        Self("daily".to_owned())
+    }
 }
 
 /// How the profile is learnt.
@@ -177,14 +185,19 @@ pub enum Refresh {
 pub struct Statistics {
     /// Leave samples far outside their hour's band out of the learning.
     pub outlier_removal: bool,
-    /// Seasons to learn. None: one band for all hours.
+    /// Seasons that may be learnt, where the data have them. None: one band for all hours.
     #[schemars(length(max = 2))]
     pub seasonality: Vec<Seasonality>,
+    /// Time zone (IANA, such as `Europe/Berlin`) whose clock hours and days are taken by. A workload of people moves with
+    /// their clock twice a year.
+    #[schemars(length(min = 1, max = 64), regex(pattern = "^[A-Za-z0-9/_+-]+$"))]
+    pub time_zone: String,
 }
 
 impl Default for Statistics {
     fn default() -> Self {
-        Self { outlier_removal: true, seasonality: vec![Seasonality::Daily, Seasonality::Weekly] }
+        let seasonality = vec![Seasonality::Daily, Seasonality::Weekly];
+        Self { outlier_removal: true, seasonality, time_zone: "UTC".to_owned() }
     }
 }
 
@@ -307,6 +320,52 @@ pub struct MetricStatus {
     pub lower: f64,
     /// Upper bound of the band of three sigma: the highest hour's.
     pub upper: f64,
+    /// Patterns that were found, strongest first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    pub patterns: Vec<PatternStatus>,
+    /// Whether the profile before this one held until it was learnt anew.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub validation: Option<ValidationStatus>,
+}
+
+/// A pattern of a metric.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct PatternStatus {
+    /// `DailyCycle`, `WeeklyCycle`, `MonthlyBatch` or `BriefSpikes`.
+    #[schemars(length(max = 32))]
+    pub kind: String,
+    /// When it is there, such as `peak 09:00-17:00 UTC`, `low Sat, Sun` or `1st 02:00-03:00 UTC`.
+    #[schemars(length(max = 128))]
+    pub when: String,
+    /// Share of the variance that it explains, 0 to 1, in steps of 0.05.
+    pub strength: f64,
+    /// A sentence.
+    #[schemars(length(max = 256))]
+    pub message: String,
+}
+
+/// What came of the profile before this one.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ValidationStatus {
+    /// `Held`, `TooEarly`, `Moved`, `TooNarrow` or `TooWide`.
+    #[schemars(length(max = 16))]
+    pub verdict: String,
+    /// Days of samples that it was judged by.
+    pub days: f64,
+    /// Share of the samples within three sigma, 0 to 1; 0.997 is usual.
+    pub coverage: f64,
+    /// Share of the samples that should come once in a hundred.
+    pub once_in_hundred: f64,
+    /// Share of the samples that should come once in a thousand.
+    pub once_in_thousand: f64,
+    /// Median distance of the last day from what was learnt, in sigma.
+    pub bias_sigmas: f64,
+    /// A sentence.
+    #[schemars(length(max = 256))]
+    pub message: String,
 }
 
 /// A metric that cannot be had.

@@ -29,7 +29,7 @@ pub use anomaly_rule::{
 };
 pub use baseline::{
     Baseline, BaselineSpec, BaselineStatus, Collection, Connection, CustomMetric, DatabaseStatus, Engine, MetricStatus,
-    Pods, Refresh, Seasonality, Statistics, Tls, Unavailable,
+    PatternStatus, Pods, Refresh, Seasonality, Statistics, Tls, Unavailable, ValidationStatus,
 };
 pub use detectors::{
     DegradationDetector, Detect, Direction, ForecastDetector, LimitDetector, MultivariateDetector, PatternDetector,

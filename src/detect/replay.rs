@@ -1,8 +1,10 @@
 //! A memory made of history, beside the shard.
 
+use std::sync::Arc;
+
 use super::sight::{Around, Peer};
 use super::{Detector, Memory, Normal, Rule, Sight};
-use crate::learn::{Stretch, Tails, hour_of_week};
+use crate::learn::{Clock, Stretch, Tails, hour_of_week};
 
 /// What is known of one metric of a target, as it was when the replay began.
 pub(super) struct Known {
@@ -22,6 +24,8 @@ pub struct Replay {
     metrics: usize,
     detector: Detector,
     known: Vec<Option<Known>>,
+    /// UTC when there is none.
+    clock: Option<Arc<Clock>>,
     memory: Memory,
     until: Option<i64>,
     /// A whole round, for a detector of one metric.
@@ -70,9 +74,18 @@ impl Snapshot<'_> {
 }
 
 impl Replay {
-    pub(super) fn new(rule: &Rule, metrics: usize, known: Vec<Option<Known>>) -> Self {
+    pub(super) fn new(rule: &Rule, metrics: usize, known: Vec<Option<Known>>, clock: Option<Arc<Clock>>) -> Self {
         let (detector, memory) = (rule.detector.clone(), rule.detector.memory());
-        Self { metric: rule.metric, metrics, detector, known, memory, until: None, room: vec![f32::NAN; metrics] }
+        Self {
+            metric: rule.metric,
+            metrics,
+            detector,
+            known,
+            clock,
+            memory,
+            until: None,
+            room: vec![f32::NAN; metrics],
+        }
     }
 
     /// How much history is wanted, in ms.
@@ -92,7 +105,8 @@ impl Replay {
             return;
         }
         self.until = Some(at);
-        let snapshot = Snapshot { known: &self.known, hour: hour_of_week(at) };
+        let hour = self.clock.as_ref().map_or_else(|| hour_of_week(at), |clock| clock.hour_of_week(at));
+        let snapshot = Snapshot { known: &self.known, hour };
         let normal = if self.detector.needs_profile() { snapshot.normal_of(self.metric) } else { None };
         let (value, values) = if self.detector.judges_all() {
             (values.get(self.metric).copied(), values)

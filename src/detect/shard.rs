@@ -17,7 +17,7 @@ use super::{
     Sight, Timing, Verdict, Warmed,
 };
 use crate::api::IncidentState;
-use crate::learn::{Profile, hour_of_week};
+use crate::learn::{Clock, Profile, hour_of_week};
 use crate::measure::{ABSENT, Round};
 
 /// A rule for one target.
@@ -77,7 +77,15 @@ struct Slot {
     in_use: bool,
     /// What the values mean: for evidence only.
     meaning: Option<Arc<MetricSet>>,
+    /// The clock that its profiles were learnt by; UTC when there is none.
+    clock: Option<Arc<Clock>>,
     rules: Vec<Watched>,
+}
+
+impl Slot {
+    fn hour(&self, at: i64) -> usize {
+        self.clock.as_ref().map_or_else(|| hour_of_week(at), |clock| clock.hour_of_week(at))
+    }
 }
 
 /// A rule and its incident.
@@ -156,7 +164,15 @@ impl Shard {
         }
         let first = self.columns.take(metrics);
         self.latest.take(metrics);
-        self.slots.push(Slot { first, room: metrics, metrics, in_use: true, meaning: None, rules: Vec::new() });
+        self.slots.push(Slot {
+            first,
+            room: metrics,
+            metrics,
+            in_use: true,
+            meaning: None,
+            clock: None,
+            rules: Vec::new(),
+        });
         self.slots.len() - 1
     }
 
@@ -169,6 +185,7 @@ impl Shard {
         self.latest.leave(target, slot.first, slot.metrics);
         slot.rules = Vec::new();
         slot.meaning = None;
+        slot.clock = None;
         slot.metrics = 0;
         slot.in_use = false;
         self.free.push(target);
@@ -178,6 +195,13 @@ impl Shard {
     pub fn describe(&mut self, target: usize, meaning: Arc<MetricSet>) {
         if let Some(slot) = self.slots.get_mut(target).filter(|slot| slot.in_use) {
             slot.meaning = Some(meaning);
+        }
+    }
+
+    /// Says by which clock the profiles of a target were learnt; UTC without this.
+    pub fn set_clock(&mut self, target: usize, clock: Arc<Clock>) {
+        if let Some(slot) = self.slots.get_mut(target).filter(|slot| slot.in_use) {
+            slot.clock = Some(clock);
         }
     }
 
@@ -231,7 +255,9 @@ impl Shard {
     ) -> bool {
         let Self { columns, latest, slots, .. } = self;
         let Some(slot) = slots.get_mut(target) else { return false };
-        let Some(watched) = slot.rules.iter_mut().find(|watched| watched.id == rule) else { return false };
+        let Slot { first, metrics, rules, clock, .. } = slot;
+        let (first, metrics) = (*first, *metrics);
+        let Some(watched) = rules.iter_mut().find(|watched| watched.id == rule) else { return false };
         if !watched.cold || watched.rule.metric != warmed.metric || watched.rule.detector != warmed.detector {
             return false;
         }
@@ -242,8 +268,8 @@ impl Shard {
             if until.is_some_and(|until| at <= until) {
                 continue;
             }
-            let around = Surroundings::new(columns, latest, target, slot.first, slot.metrics).at(at);
-            let values = &values[..values.len().min(slot.metrics)];
+            let around = Surroundings::new(columns, latest, target, first, metrics).by(clock.as_deref()).at(at);
+            let values = &values[..values.len().min(metrics)];
             if let Some(sight) = watched.sight(at, values, &around) {
                 watched.rule.detector.take(&mut watched.memory, &sight);
                 until = Some(at);
@@ -264,7 +290,7 @@ impl Shard {
     pub fn replay(&self, target: usize, rule: &Rule) -> Option<Replay> {
         let slot = self.slots.get(target).filter(|slot| slot.in_use)?;
         let normals = self.columns.copy(slot.first, slot.metrics);
-        Some(Replay::new(rule, slot.metrics, normals))
+        Some(Replay::new(rule, slot.metrics, normals, slot.clock.clone()))
     }
 
     /// Takes over an incident that was found open in the API at start: it does not open again, and resolves as any
@@ -301,10 +327,11 @@ impl Shard {
     fn step(&mut self, target: usize, at: i64, values: &[f32], changes: &mut Vec<Change>) {
         let Self { columns, latest, slots, .. } = self;
         let Some(slot) = slots.get_mut(target) else { return };
-        let values = &values[..values.len().min(slot.metrics)];
-        latest.note(target, slot.first, at, values);
-        let surroundings = Surroundings::new(columns, latest, target, slot.first, slot.metrics).at(at);
-        for watched in &mut slot.rules {
+        let Slot { first, metrics, rules, clock, .. } = slot;
+        let values = &values[..values.len().min(*metrics)];
+        latest.note(target, *first, at, values);
+        let surroundings = Surroundings::new(columns, latest, target, *first, *metrics).by(clock.as_deref()).at(at);
+        for watched in rules {
             let around = surroundings.of(watched.rule.metric, watched.timing.expected_interval_ms);
             let edge = watched.exempt.refresh(at, watched.rule.metric, &watched.rule.detector);
             let sight = watched.sight(at, values, &around);
@@ -392,6 +419,7 @@ impl Shard {
     pub fn judge_round(&self, target: usize, rule: u64, at: i64, values: &[f32]) -> Option<Verdict> {
         let (slot, watched) = self.watched(target, rule)?;
         let around = Surroundings::new(&self.columns, &self.latest, target, slot.first, slot.metrics)
+            .by(slot.clock.as_deref())
             .at(at)
             .of(watched.rule.metric, watched.timing.expected_interval_ms);
         let values = &values[..values.len().min(slot.metrics)];
@@ -413,7 +441,7 @@ impl Shard {
 
     /// What is normal for a metric at that time; `None` unless its profile is ready.
     pub fn normal(&self, target: usize, metric: usize, at: i64) -> Option<Normal<'_>> {
-        self.columns.normal(self.series(target, metric)?, hour_of_week(at))
+        self.columns.normal(self.series(target, metric)?, self.slots.get(target)?.hour(at))
     }
 
     /// Whether a metric's profile is there and ready: without that, a rule that needs it gives no verdict.

@@ -4,7 +4,7 @@ use super::Normal;
 use super::columns::Columns;
 use super::latest::Latest;
 use super::sight::{Around, Peer};
-use crate::learn::hour_of_week;
+use crate::learn::{Clock, hour_of_week};
 
 /// A value of a peer is fresh within so many intervals of its metric.
 const FRESH_INTERVALS: i64 = 2;
@@ -17,6 +17,8 @@ pub(super) struct Surroundings<'a> {
     target: usize,
     first: usize,
     metrics: usize,
+    /// By which the profiles were learnt; UTC when there is none.
+    clock: Option<&'a Clock>,
     at: i64,
     hour: usize,
     metric: usize,
@@ -25,11 +27,21 @@ pub(super) struct Surroundings<'a> {
 
 impl<'a> Surroundings<'a> {
     pub fn new(columns: &'a Columns, latest: &'a Latest, target: usize, first: usize, metrics: usize) -> Self {
-        Self { columns, latest, target, first, metrics, at: 0, hour: 0, metric: 0, interval_ms: 0 }
+        Self { columns, latest, target, first, metrics, clock: None, at: 0, hour: 0, metric: 0, interval_ms: 0 }
     }
 
+    /// By the clock that the profiles of the target were learnt by; its peers have the same. UTC without this.
+    pub fn by(self, clock: Option<&'a Clock>) -> Self {
+        Self { clock, ..self }
+    }
+
+    /// At that instant.
     pub fn at(self, at: i64) -> Self {
-        Self { at, hour: hour_of_week(at), ..self }
+        Self { at, hour: self.hour_of(at), ..self }
+    }
+
+    fn hour_of(&self, at: i64) -> usize {
+        self.clock.map_or_else(|| hour_of_week(at), |clock| clock.hour_of_week(at))
     }
 
     /// For a rule on that metric, whose values come that far apart; without this there are no peers.
@@ -48,7 +60,7 @@ impl Around for Surroundings<'_> {
     }
 
     fn normal_at(&self, metric: usize, at: i64) -> Option<Normal<'_>> {
-        (metric < self.metrics).then(|| self.columns.normal(self.first + metric, hour_of_week(at)))?
+        (metric < self.metrics).then(|| self.columns.normal(self.first + metric, self.hour_of(at)))?
     }
 
     fn each_peer(&self, take: &mut dyn FnMut(Peer<'_>)) {

@@ -41,6 +41,8 @@ pub struct Learnt {
     pub confidence: f64,
     /// Enough to judge by.
     pub ready: bool,
+    /// What was found beside it.
+    pub findings: learn::Findings,
 }
 
 /// What is known of one database.

@@ -11,10 +11,12 @@ use super::task::{Task, now};
 use crate::detect::schedule::{self, Window};
 use crate::detect::{MetricDescriptor, MetricSet};
 use crate::history::Store;
-use crate::learn::{self, Options, Profile, UsualTimes};
+use crate::learn::{self, Clock, Findings, Hour, Options, Profile, Sample, UsualTimes};
 use crate::measure::TargetKey;
 
 const DAY_MS: i64 = 86_400_000;
+/// How far back hours are looked at for what comes once a month: as long as the history keeps them.
+const ROLL_UPS_MS: i64 = 400 * DAY_MS;
 /// Where nothing is ready or a history could not be read, it is tried again this often: imported history is found.
 const UNREADY_RETRY_MS: i64 = 15 * 60_000;
 
@@ -52,6 +54,7 @@ pub(super) struct Lesson {
     pub metric: usize,
     pub at: i64,
     pub profile: Profile,
+    pub findings: Findings,
 }
 
 /// What was learnt of one target. Metrics without history are left out.
@@ -59,6 +62,8 @@ pub(super) struct Lessons {
     pub target: usize,
     pub incarnation: u64,
     pub lessons: Vec<Lesson>,
+    /// By which they were learnt.
+    pub clock: Arc<Clock>,
     /// Some history could not be read.
     pub failed: bool,
 }
@@ -78,14 +83,16 @@ impl Task {
             settings: target.settings.clone(),
             metrics: target.metrics.clone(),
             left_out,
+            clock: Arc::new(target.settings.learning.clock(now())),
             now: now(),
             scope,
         };
         let (incarnation, done) = (target.incarnation, self.lessons.clone());
         tokio::spawn(async move {
             let (lessons, failed) = course.take().await;
+            let clock = course.clock.clone();
             // The engine may have gone meanwhile; then nobody needs them.
-            let _ = done.send(Lessons { target: index, incarnation, lessons, failed }).await;
+            let _ = done.send(Lessons { target: index, incarnation, lessons, clock, failed }).await;
         });
     }
 
@@ -93,7 +100,7 @@ impl Task {
     pub fn learn_what_is_due(&mut self, now: i64) {
         for index in 0..self.targets.len() {
             let Some(target) = &self.targets[index] else { continue };
-            if let Some(scope) = what_is_due(now, &target.progress, refresh_ms(&target.settings)) {
+            if let Some(scope) = what_is_due(now, &target.progress, |at| target.settings.learning.refresh.next(at)) {
                 self.learn(index, scope);
             }
         }
@@ -101,7 +108,7 @@ impl Task {
 
     /// Judges by what was learnt from now on.
     pub fn learnt(&mut self, lessons: Lessons) {
-        let Lessons { target: index, incarnation, lessons, failed } = lessons;
+        let Lessons { target: index, incarnation, lessons, clock, failed } = lessons;
         let Some(Some(target)) = self.targets.get_mut(index) else { return };
         if target.incarnation != incarnation {
             return;
@@ -113,6 +120,7 @@ impl Task {
             tried_at: now,
             complete: !failed && lessons.iter().any(|lesson| lesson.profile.ready),
         };
+        self.shard.set_clock(index, clock);
         for lesson in &lessons {
             // After the loss of the history the profile that is there is better than none for a week.
             if !lesson.profile.ready && self.shard.is_ready(index, lesson.metric) {
@@ -128,17 +136,13 @@ impl Task {
 }
 
 /// What is to be learnt now, if anything; all times in ms.
-fn what_is_due(now: i64, progress: &Progress, refresh: i64) -> Option<Scope> {
+fn what_is_due(now: i64, progress: &Progress, refresh: impl Fn(i64) -> i64) -> Option<Scope> {
     let learnt_at = progress.learnt_at.filter(|_| !progress.running)?;
-    if now - learnt_at >= refresh {
+    if now >= refresh(learnt_at) {
         Some(Scope::All)
     } else {
         (!progress.complete && now - progress.tried_at >= UNREADY_RETRY_MS).then_some(Scope::Missing)
     }
-}
-
-fn refresh_ms(settings: &TargetSettings) -> i64 {
-    i64::try_from(settings.learning.refresh_every().as_millis()).unwrap_or(i64::MAX)
 }
 
 /// What is shown of the lessons. A metric without one keeps what was shown: it is still judged by that.
@@ -153,6 +157,7 @@ fn shown(metrics: &MetricSet, lessons: &[Lesson], before: &[Learnt]) -> Vec<Lear
             days: lesson.profile.days,
             confidence: lesson.profile.confidence,
             ready: lesson.profile.ready,
+            findings: lesson.findings.clone(),
         }),
         None => before.iter().find(|learnt| learnt.metric == meaning.name).cloned(),
     };
@@ -166,6 +171,7 @@ struct Course {
     settings: TargetSettings,
     metrics: Arc<MetricSet>,
     left_out: LeftOut,
+    clock: Arc<Clock>,
     /// Milliseconds since the Unix epoch.
     now: i64,
     scope: Scope,
@@ -192,48 +198,87 @@ impl Course {
         (lessons, failed)
     }
 
+    /// What is stored of a metric, and when that was learnt; `None` when it was learnt by another clock.
+    async fn before(&self, meaning: &MetricDescriptor) -> Option<(i64, Profile, Findings)> {
+        let (at, bytes) = self.store.load_profile(&self.key, &meaning.name).await.ok()??;
+        let (profile, findings) = learn::decode(&bytes).ok()?;
+        (findings.time_zone == self.clock.name()).then_some((at, profile, findings))
+    }
+
     async fn stored(&self, metric: usize, meaning: &MetricDescriptor) -> Option<Lesson> {
         if self.scope == Scope::All {
             return None;
         }
-        let (at, bytes) = self.store.load_profile(&self.key, &meaning.name).await.ok()??;
-        let profile = Profile::decode(&bytes).ok()?;
-        let young = self.now - at < refresh_ms(&self.settings);
+        let (at, profile, findings) = self.before(meaning).await?;
+        let young = self.now < self.settings.learning.refresh.next(at);
         // An unready profile is learnt again: history may have been imported since.
-        (young && profile.ready).then_some(Lesson { metric, at, profile })
+        (young && profile.ready).then_some(Lesson { metric, at, profile, findings })
     }
 
     async fn learnt(&self, metric: usize, meaning: &MetricDescriptor) -> Result<Option<Lesson>, Unread> {
         let (key, name, now) = (&self.key, &meaning.name, self.now);
-        let learning = &self.settings.learning;
-        let from = now - i64::from(learning.window_days) * DAY_MS;
-        let samples = self.store.read(key, name, from, now).await.map_err(|error| {
+        let unread = |error| {
             tracing::warn!(target = %key, metric = name, %error, "history cannot be read; what was learnt before stays");
             Unread
-        })?;
-        let left_out = self.left_out.windows(metric, Window { from, to: now });
-        let options = Options {
-            outlier_removal: learning.outlier_removal,
-            daily: learning.daily,
-            weekly: learning.weekly,
-            minimum: meaning.minimum,
-            maximum: meaning.maximum,
-            window_days: learning.window_days,
-            now,
         };
-        let profile = tokio::task::spawn_blocking(move || {
-            // What is known to be another load is not what is normal.
-            let mut samples = samples;
+        let learning = &self.settings.learning;
+        let from = now - i64::from(learning.window_days) * DAY_MS;
+        let mut samples = self.store.read(key, name, from, now).await.map_err(unread)?;
+        // What is known to be another load is not what is normal.
+        let left_out = self.left_out.windows(metric, Window { from, to: now });
+        if !left_out.is_empty() {
             samples.retain(|sample| !schedule::holds(&left_out, sample.at));
-            learn::learn(&samples, &options)
-        })
-        .await
-        .map_err(|_| Unread)?;
-        let Some(profile) = profile else { return Ok(None) };
-        if let Err(error) = self.store.save_profile(key, name, now, &profile.encode()).await {
+        }
+        let older = self.store.roll_ups(key, name, now - ROLL_UPS_MS, from).await.map_err(unread)?;
+        let exercise = Exercise {
+            clock: self.clock.clone(),
+            options: Options {
+                outlier_removal: learning.outlier_removal,
+                daily: learning.daily,
+                weekly: learning.weekly,
+                minimum: meaning.minimum,
+                maximum: meaning.maximum,
+                window_days: learning.window_days,
+                now,
+            },
+            samples,
+            older: older.iter().map(|hour| Hour { at: hour.at, mean: hour.mean }).collect(),
+            before: self.before(meaning).await,
+        };
+        let learnt = tokio::task::spawn_blocking(move || exercise.learn()).await.map_err(|_| Unread)?;
+        let Some((profile, findings)) = learnt else { return Ok(None) };
+        if let Err(error) = self.store.save_profile(key, name, now, &learn::encode(&profile, &findings)).await {
             tracing::debug!(target = %key, metric = name, %error, "profile not stored; it is learnt again at the next start");
         }
-        Ok(Some(Lesson { metric, at: now, profile }))
+        Ok(Some(Lesson { metric, at: now, profile, findings }))
+    }
+}
+
+/// Everything that one metric is learnt from: a thread of its own owns it.
+struct Exercise {
+    clock: Arc<Clock>,
+    options: Options,
+    /// In order of time.
+    samples: Vec<Sample>,
+    /// Hours before the window.
+    older: Vec<Hour>,
+    /// The profile that holds until now, and when it was learnt.
+    before: Option<(i64, Profile, Findings)>,
+}
+
+impl Exercise {
+    fn learn(&self) -> Option<(Profile, Findings)> {
+        let profile = learn::learn_by(&self.clock, &self.samples, &self.options)?;
+        // Nothing says yet when there was a deploy.
+        let patterns = learn::find_patterns(&self.samples, &self.older, &[], &profile, &self.clock);
+        let validation = self.before.as_ref().and_then(|(at, before, findings)| {
+            let since = self.samples.partition_point(|sample| sample.at <= *at);
+            let held = before.ready.then(|| learn::validate(before, &self.samples[since..], &self.clock));
+            // What was learnt a moment ago has nothing to say yet, what came of the one before it has.
+            held.filter(|held| held.held != learn::Held::TooEarly).or_else(|| findings.validation.clone())
+        });
+        let findings = Findings { time_zone: self.clock.name().to_owned(), patterns, validation };
+        Some((profile, findings))
     }
 }
 
@@ -252,12 +297,12 @@ mod tests {
     use secrecy::SecretString;
 
     use super::*;
-    use crate::api::{Refresh, Tls};
+    use crate::api::Tls;
     use crate::database::postgresql::Endpoint;
     use crate::detect::Exception;
     use crate::detect::exception::Effect;
-    use crate::engine::Learning;
     use crate::engine::targets::series_of;
+    use crate::engine::{Learning, RefreshPlan};
     use crate::measure::Role;
 
     const HOUR_MS: i64 = DAY_MS / 24;
@@ -283,7 +328,8 @@ mod tests {
             custom: Arc::default(),
             learning: Learning {
                 window_days: 14,
-                refresh: Refresh::Daily,
+                refresh: RefreshPlan::After(std::time::Duration::from_hours(24)),
+                time_zone: jiff::tz::TimeZone::UTC,
                 outlier_removal: true,
                 daily: true,
                 weekly: true,
@@ -295,7 +341,16 @@ mod tests {
         let settings = settings();
         let metrics = Arc::new(MetricSet::new(&[]));
         let key = series_of(&settings.key, role, &metrics).key;
-        Course { store: store.clone(), key, settings, metrics, left_out: LeftOut::default(), now, scope }
+        Course {
+            store: store.clone(),
+            key,
+            settings,
+            metrics,
+            left_out: LeftOut::default(),
+            clock: Arc::new(Clock::utc()),
+            now,
+            scope,
+        }
     }
 
     /// A value each hour of these days before Monday.
@@ -325,7 +380,7 @@ mod tests {
             ("unready and old", of(Some(0), short, false, false), long, Some(Scope::All)),
         ];
         for (name, progress, now, due) in table {
-            assert_eq!(what_is_due(now, &progress, refresh), due, "{name}");
+            assert_eq!(what_is_due(now, &progress, |at| at + refresh), due, "{name}");
         }
     }
 

@@ -21,6 +21,7 @@ mod warming;
 
 pub use handle::{Connection, Handle, Learnt, TargetView};
 pub use settings::{
-    BaselineKey, ExceptionSettings, IncidentChange, Learning, Noticed, OpenIncident, RuleSettings, TargetSettings,
+    BaselineKey, ExceptionSettings, IncidentChange, Learning, Noticed, OpenIncident, RefreshPlan, RuleSettings,
+    TargetSettings,
 };
 pub use task::start;

@@ -3,10 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::api::{CustomMetric, Refresh, Severity};
+use jiff::tz::TimeZone;
+
+use crate::api::{CustomMetric, Severity};
 use crate::database::postgresql::Endpoint;
 use crate::detect;
+use crate::detect::schedule::Calendar;
+use crate::learn::Clock;
 use crate::measure::TargetKey;
+
+/// Time before and after now over which the changes of a clock are known: as long as the history's hours are kept.
+const CLOCK_MS: i64 = 400 * 86_400_000;
 
 /// A Baseline.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -22,23 +29,41 @@ pub struct BaselineKey {
 pub struct Learning {
     /// Days of history to learn from.
     pub window_days: u32,
-    /// How often.
-    pub refresh: Refresh,
+    /// When it is learnt anew.
+    pub refresh: RefreshPlan,
     /// Leave samples far outside their band out.
     pub outlier_removal: bool,
     /// Learn an hour of day.
     pub daily: bool,
     /// Learn an hour of week.
     pub weekly: bool,
+    /// The zone whose clock hours and days are taken by.
+    pub time_zone: TimeZone,
+}
+
+/// When profiles are learnt anew.
+#[derive(Clone, Debug, PartialEq)]
+pub enum RefreshPlan {
+    /// So long after the last time.
+    After(Duration),
+    /// By a calendar.
+    At(Box<Calendar>),
+}
+
+impl RefreshPlan {
+    /// When what was learnt then is learnt anew; both in ms since the Unix epoch.
+    pub fn next(&self, learnt_at: i64) -> i64 {
+        match self {
+            Self::After(time) => learnt_at.saturating_add(i64::try_from(time.as_millis()).unwrap_or(i64::MAX)),
+            Self::At(calendar) => calendar.next(learnt_at).map_or(i64::MAX, |window| window.from),
+        }
+    }
 }
 
 impl Learning {
-    /// Time between two refreshes.
-    pub fn refresh_every(&self) -> Duration {
-        match self.refresh {
-            Refresh::Daily => Duration::from_hours(24),
-            Refresh::Weekly => Duration::from_hours(24 * 7),
-        }
+    /// The clock that an instant's profiles are learnt and judged by: over the history that is kept, and a year ahead.
+    pub fn clock(&self, now: i64) -> Clock {
+        Clock::new(&self.time_zone, now.saturating_sub(CLOCK_MS), now.saturating_add(CLOCK_MS))
     }
 }
 

@@ -7,6 +7,9 @@ use super::{DecodeError, Pattern, Profile, Validation};
 /// What was found beside the profile.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 pub struct Findings {
+    /// Name of the zone by whose clock the profile was learnt.
+    #[serde(default)]
+    pub time_zone: String,
     /// Patterns of the series, strongest first.
     pub patterns: Vec<Pattern>,
     /// Whether the profile before this one held until it was learnt anew; `None` when there was none.

@@ -6,19 +6,24 @@ use std::time::Duration;
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 
+use super::learnt::metric;
 use super::observe::{Credentials, Observed, SeenPod};
 use crate::api::conditions::{self, Said, reasons, types};
-use crate::api::{Baseline, BaselineStatus, DatabaseStatus, MetricStatus, Seasonality, Tls, Unavailable};
+use crate::api::{Baseline, BaselineSpec, BaselineStatus, DatabaseStatus, Seasonality, Tls, Unavailable};
 use crate::database::DatabaseError;
 use crate::database::postgresql::Endpoint;
 use crate::database::postgresql::quote::shown;
-use crate::engine::{Connection, Learning, TargetSettings, TargetView};
+use crate::detect::FieldError;
+use crate::detect::schedule::{self, Calendar};
+use crate::engine::{Connection, Learning, RefreshPlan, TargetSettings, TargetView};
 use crate::history::Health;
 use crate::learn::READY_DAYS;
 use crate::measure::{Role, TargetKey};
 
 /// Confidence above which a Baseline has learnt.
 const READY_CONFIDENCE: f64 = 0.85;
+/// A window of the refresh's schedule: only its begin matters.
+const REFRESH_MS: i64 = 60_000;
 
 pub struct Decision {
     pub targets: Vec<TargetSettings>,
@@ -70,9 +75,9 @@ fn targets(baseline: &Baseline, observed: &Observed) -> Vec<TargetSettings> {
     let (Ok(pods), Credentials::Found { username, password, ca }) = (&observed.pods, &observed.credentials) else {
         return Vec::new();
     };
+    let Ok(learning) = learning_of(spec) else { return Vec::new() };
     let custom = Arc::new(spec.custom_metrics.clone());
     let duration = |text: &crate::api::DurationText, fallback| text.resolve().unwrap_or(Duration::from_secs(fallback));
-    let window = duration(&spec.collection.window, 14 * 86_400);
     pods.iter()
         .filter(|pod| pod.claimed_by.is_none())
         .filter_map(|pod| {
@@ -95,20 +100,47 @@ fn targets(baseline: &Baseline, observed: &Observed) -> Vec<TargetSettings> {
                 interval: duration(&spec.collection.interval, 10),
                 statements_interval: duration(&spec.collection.statements_interval, 60),
                 custom: custom.clone(),
-                learning: Learning {
-                    window_days: u32::try_from(window.as_secs() / 86_400).unwrap_or(14),
-                    refresh: spec.refresh,
-                    outlier_removal: spec.statistics.outlier_removal,
-                    daily: spec.statistics.seasonality.contains(&Seasonality::Daily),
-                    weekly: spec.statistics.seasonality.contains(&Seasonality::Weekly),
-                },
+                learning: learning.clone(),
             })
         })
         .collect()
 }
 
+/// How the profiles are learnt.
+///
+/// # Errors
+/// [`FieldError`] for a schedule or a time zone that is none.
+fn learning_of(spec: &BaselineSpec) -> Result<Learning, FieldError> {
+    let statistics = &spec.statistics;
+    let time_zone = schedule::zone(&statistics.time_zone)
+        .map_err(|error| FieldError { field: "statistics.timeZone".to_owned(), ..error })?;
+    let refresh = match spec.refresh.0.as_str() {
+        "daily" => RefreshPlan::After(Duration::from_hours(24)),
+        "weekly" => RefreshPlan::After(Duration::from_hours(7 * 24)),
+        cron => Calendar::schedule(cron, Some(REFRESH_MS), &statistics.time_zone)
+            .map(|calendar| RefreshPlan::At(Box::new(calendar)))
+            .map_err(|error| FieldError {
+                field: "refresh".to_owned(),
+                allowed: format!("daily, weekly, or {}", error.allowed),
+                ..error
+            })?,
+    };
+    let window = spec.collection.window.resolve().unwrap_or(Duration::from_hours(14 * 24));
+    Ok(Learning {
+        window_days: u32::try_from(window.as_secs() / 86_400).unwrap_or(14),
+        refresh,
+        outlier_removal: statistics.outlier_removal,
+        daily: statistics.seasonality.contains(&Seasonality::Daily),
+        weekly: statistics.seasonality.contains(&Seasonality::Weekly),
+        time_zone,
+    })
+}
+
 /// The first thing that keeps the Baseline from working.
 fn ready(baseline: &Baseline, observed: &Observed) -> Said {
+    if let Err(error) = learning_of(&baseline.spec) {
+        return Said::no(types::READY, reasons::INVALID_FIELD, error.to_string());
+    }
     let pods = match &observed.pods {
         Ok(pods) => pods,
         Err(message) => return Said::no(types::READY, reasons::INVALID_FIELD, message.clone()),
@@ -329,27 +361,7 @@ fn database(key: &TargetKey, view: &TargetView) -> DatabaseStatus {
             .min()
             .and_then(|at| Timestamp::from_second(at / 1000).ok())
             .map(|at| at.to_string()),
-        metrics: view
-            .learnt
-            .iter()
-            .map(|learnt| {
-                let statistics = &learnt.statistics;
-                MetricStatus {
-                    name: learnt.metric.clone(),
-                    unit: learnt.unit.clone(),
-                    samples: i64::try_from(statistics.samples).unwrap_or(i64::MAX),
-                    mean: short(statistics.mean),
-                    median: short(statistics.median),
-                    standard_deviation: short(statistics.standard_deviation),
-                    p95: short(statistics.p95),
-                    p99: short(statistics.p99),
-                    minimum: short(statistics.minimum),
-                    maximum: short(statistics.maximum),
-                    lower: short(statistics.lower),
-                    upper: short(statistics.upper),
-                }
-            })
-            .collect(),
+        metrics: view.learnt.iter().map(metric).collect(),
         unavailable: view
             .unavailable
             .iter()
@@ -361,18 +373,6 @@ fn database(key: &TargetKey, view: &TargetView) -> DatabaseStatus {
             })
             .collect(),
     }
-}
-
-/// Four significant digits: what a person reads, and no write for a change in the fifth.
-pub fn short(value: f64) -> f64 {
-    if value == 0.0 || !value.is_finite() {
-        return 0.0;
-    }
-    let digits = 3 - value.abs().log10().floor() as i32;
-    if digits > 12 {
-        return 0.0;
-    }
-    format!("{value:.*}", usize::try_from(digits).unwrap_or(0)).parse().unwrap_or(value)
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Baseline: which databases are watched and what is said about them.
 
 mod decide;
+mod learnt;
 mod observe;
 
 use std::sync::Arc;

@@ -139,7 +139,10 @@ impl Calendar {
 }
 
 /// The zone of an IANA name, out of what is compiled in: the same everywhere, also where no files are.
-fn zone(name: &str) -> Result<TimeZone, FieldError> {
+///
+/// # Errors
+/// [`FieldError`] for `timeZone`, naming what was found and what is allowed.
+pub fn zone(name: &str) -> Result<TimeZone, FieldError> {
     TimeZoneDatabase::bundled()
         .get(name)
         .map_err(|_| FieldError::new("timeZone", &name, "an IANA name, such as UTC, Europe/Berlin or America/New_York"))

@@ -1,0 +1,77 @@
+//! What was learnt of a metric, as its Baseline shows it. Pure.
+
+use crate::api::{MetricStatus, PatternStatus, ValidationStatus};
+use crate::engine::Learnt;
+use crate::learn::{Held, Pattern, PatternKind, Validation};
+
+pub fn metric(learnt: &Learnt) -> MetricStatus {
+    let statistics = &learnt.statistics;
+    MetricStatus {
+        name: learnt.metric.clone(),
+        unit: learnt.unit.clone(),
+        samples: i64::try_from(statistics.samples).unwrap_or(i64::MAX),
+        mean: short(statistics.mean),
+        median: short(statistics.median),
+        standard_deviation: short(statistics.standard_deviation),
+        p95: short(statistics.p95),
+        p99: short(statistics.p99),
+        minimum: short(statistics.minimum),
+        maximum: short(statistics.maximum),
+        lower: short(statistics.lower),
+        upper: short(statistics.upper),
+        patterns: learnt.findings.patterns.iter().map(pattern).collect(),
+        validation: learnt.findings.validation.as_ref().map(validation),
+    }
+}
+
+fn pattern(pattern: &Pattern) -> PatternStatus {
+    let kind = match pattern.kind {
+        PatternKind::DailyCycle => "DailyCycle",
+        PatternKind::WeeklyCycle => "WeeklyCycle",
+        PatternKind::MonthlyBatch => "MonthlyBatch",
+        PatternKind::BriefSpikes => "BriefSpikes",
+    };
+    PatternStatus {
+        kind: kind.to_owned(),
+        when: pattern.when.clone(),
+        strength: short(pattern.strength),
+        message: pattern.sentence.clone(),
+    }
+}
+
+fn validation(validation: &Validation) -> ValidationStatus {
+    let verdict = match validation.held {
+        Held::Yes => "Held",
+        Held::TooEarly => "TooEarly",
+        Held::Moved => "Moved",
+        Held::TooNarrow => "TooNarrow",
+        Held::TooWide => "TooWide",
+    };
+    let [hundred, thousand] = validation.rates;
+    ValidationStatus {
+        verdict: verdict.to_owned(),
+        days: tenths(validation.days),
+        coverage: short(validation.coverage),
+        once_in_hundred: short(hundred),
+        once_in_thousand: short(thousand),
+        bias_sigmas: tenths(validation.bias.last().copied().unwrap_or(0.0)),
+        message: validation.sentence(),
+    }
+}
+
+fn tenths(value: f64) -> f64 {
+    // Never a negative zero.
+    (value * 10.0).round() / 10.0 + 0.0
+}
+
+/// Four significant digits: what a person reads, and no write for a change in the fifth.
+pub fn short(value: f64) -> f64 {
+    if value == 0.0 || !value.is_finite() {
+        return 0.0;
+    }
+    let digits = 3 - value.abs().log10().floor() as i32;
+    if digits > 12 {
+        return 0.0;
+    }
+    format!("{value:.*}", usize::try_from(digits).unwrap_or(0)).parse().unwrap_or(value)
+}
