@@ -30,6 +30,7 @@ pub use evidence::{Evidence, Found};
 pub use exception::Exception;
 pub use incident::{ChangeKind, Event, Incident, Phase, Step, Timing};
 pub use metric_set::{MetricDescriptor, MetricSet};
+pub use pattern::accepted_chance;
 pub use recorded::{Outcome, RecordedRule};
 pub use replay::{Replay, Warmed};
 pub use resolve::{FieldError, Rule, resolve};

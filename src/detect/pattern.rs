@@ -11,7 +11,7 @@ const HISTORY_MS: i64 = 14 * 86_400_000;
 const STEP: f64 = 10.0;
 
 /// How rare a score has to be in normal life, as a probability.
-pub(super) fn accepted_chance(sensitivity: Sensitivity) -> f64 {
+pub fn accepted_chance(sensitivity: Sensitivity) -> f64 {
     let usual = 1.0 - DEFAULT_THRESHOLD;
     match sensitivity {
         Sensitivity::Low => usual / STEP,

@@ -52,3 +52,13 @@ pub(in super::super) enum Sensitivity {
     Medium,
     High,
 }
+
+impl From<Sensitivity> for crate::api::Sensitivity {
+    fn from(sensitivity: Sensitivity) -> Self {
+        match sensitivity {
+            Sensitivity::Low => Self::Low,
+            Sensitivity::Medium => Self::Medium,
+            Sensitivity::High => Self::High,
+        }
+    }
+}

@@ -1,15 +1,9 @@
 //! Who judges the rows: the shipped detectors on one column or on all together, or one rule.
 
 use super::arguments::Sensitivity;
-use super::joint::Joint;
-use crate::detect::stream::{DEFAULT_THRESHOLD, Departure, Stream, StreamOptions};
-use crate::detect::{Outcome, RecordedRule};
+use crate::detect::stream::{Departure, Joint, JointReading, Stream, StreamOptions};
+use crate::detect::{Outcome, RecordedRule, accepted_chance};
 use crate::measure::{BUILT_IN, built_in};
-
-/// Threshold at low sensitivity: a third of the samples that the shipped default speaks of.
-const LOW_THRESHOLD: f64 = 1.0 - (1.0 - DEFAULT_THRESHOLD) / 3.0;
-/// Threshold at high sensitivity: three times as many.
-const HIGH_THRESHOLD: f64 = 1.0 - (1.0 - DEFAULT_THRESHOLD) * 3.0;
 
 /// What is said of one row.
 #[derive(Clone, Debug, PartialEq)]
@@ -62,11 +56,7 @@ pub(super) enum Judge {
 impl Judge {
     /// The shipped detectors, for columns of these names.
     pub(super) fn shipped(columns: &[String], sensitivity: Sensitivity) -> Self {
-        let threshold = match sensitivity {
-            Sensitivity::Low => LOW_THRESHOLD,
-            Sensitivity::Medium => DEFAULT_THRESHOLD,
-            Sensitivity::High => HIGH_THRESHOLD,
-        };
+        let threshold = 1.0 - accepted_chance(sensitivity.into());
         let options = StreamOptions { threshold, ..StreamOptions::default() };
         match columns {
             [one] => {
@@ -102,9 +92,9 @@ impl Judge {
                 }
             }
             Self::Together(joint) => {
-                let super::joint::JointReading { reading, carriers } = joint.sample(at, values);
+                let JointReading { reading, column, carriers } = joint.sample(at, values);
                 Judged {
-                    column: carriers.first().map_or(0, |(column, _)| *column),
+                    column,
                     expected: reading.expected,
                     lower: reading.lower,
                     upper: reading.upper,

@@ -6,7 +6,6 @@
 mod arguments;
 mod axis;
 mod bins;
-mod joint;
 mod judge;
 mod labels;
 mod plot;

@@ -9,7 +9,7 @@ use super::super::arguments::{Arguments, Command};
 use super::super::failure::EXIT_USAGE;
 use super::judge::Judged;
 use super::*;
-use crate::detect::stream::StreamOptions;
+use crate::detect::stream::{Joint, StreamOptions};
 
 const EXAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/backtest");
 
@@ -237,7 +237,7 @@ fn judged(text: &str, judge: &mut Judge) -> String {
 fn a_judge(kind: usize) -> Judge {
     match kind {
         0 => Judge::shipped(&["a".to_owned()], Sensitivity::High),
-        1 => Judge::Together(joint::Joint::new(1, StreamOptions { threshold: 0.99, ..StreamOptions::default() })),
+        1 => Judge::Together(Joint::new(1, StreamOptions { threshold: 0.99, ..StreamOptions::default() })),
         _ => {
             let text = "apiVersion: dbmedic.io/v1alpha1\nkind: AnomalyRule\nmetadata: {name: r}\nspec:\n  baselineRef: {name: o}\n  for: 30s\n  \
                         detect: {metric: a, limit: {above: 1}}\n";

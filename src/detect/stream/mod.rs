@@ -5,14 +5,17 @@
 //!
 //! Read in this order: `course` is the slow level with its daily profile, `outlook` the next value by whichever simple
 //! forecaster was right lately, `evidence` turns the residuals of both into one tail probability that means the same for
-//! every series, `news` merges it into alarms and incidents.
+//! every series, `news` merges it into alarms and incidents. `joint` judges several series together.
 
 mod course;
 mod evidence;
+mod joint;
 mod news;
 mod outlook;
 #[cfg(test)]
 mod tests;
+
+pub use joint::{Joint, JointReading};
 
 use course::Course;
 use evidence::{Evidence, Found};
