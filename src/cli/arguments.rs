@@ -127,6 +127,14 @@ pub(super) enum Command {
         #[arg(long)]
         resolved: bool,
     },
+    /// What was learnt: statistics, bounds, patterns, whether it held, confidence and readiness
+    Baseline {
+        /// Name of a Baseline
+        name: String,
+        /// Show only whether what was learnt held in the days after it
+        #[arg(long)]
+        validate: bool,
+    },
     /// What happened, since when, how far from normal, why, and what is done about it
     Explain {
         /// Name of an Anomaly or a Remediation

@@ -7,7 +7,7 @@ use super::arguments::{Arguments, Common};
 use super::cluster::Cluster;
 use super::series::Rows;
 use super::text::clean;
-use crate::api::{Anomaly, Remediation, RemediationState};
+use crate::api::{Anomaly, Baseline, Remediation, RemediationState};
 
 // Cobra's directives, the last line of what kubectl reads: no file names, and file names where nothing else is said.
 const NO_FILES: &str = ":4\n";
@@ -40,7 +40,7 @@ pub(super) async fn candidates(common: &Common, words: &[String]) -> String {
             let values = flag.iter().flat_map(clap::Arg::get_possible_values);
             values.map(|value| value.get_name().to_owned()).collect()
         }
-        Some(command @ ("explain" | "approve" | "refuse")) if !last.starts_with('-') => {
+        Some(command @ ("baseline" | "explain" | "approve" | "refuse")) if !last.starts_with('-') => {
             names(&with_place(common, before), command).await
         }
         _ => words_of(named, last),
@@ -109,6 +109,10 @@ fn columns(words: &[String]) -> Vec<String> {
 // A completion that cannot be had is no completion: a shell is no place for an error.
 async fn names(common: &Common, command: &str) -> Vec<String> {
     let Ok(cluster) = Cluster::connect(common).await else { return Vec::new() };
+    if command == "baseline" {
+        let baselines: Vec<Baseline> = cluster.list().await.unwrap_or_default();
+        return baselines.iter().map(ResourceExt::name_any).collect();
+    }
     let remediations: Vec<Remediation> = cluster.list().await.unwrap_or_default();
     if command == "explain" {
         let anomalies: Vec<Anomaly> = cluster.list().await.unwrap_or_default();

@@ -8,6 +8,7 @@ mod anomalies;
 mod approve;
 mod arguments;
 mod backtest;
+mod baseline;
 mod cluster;
 mod complete;
 mod decide;
@@ -105,6 +106,11 @@ async fn dispatch(arguments: Arguments) -> Result<u8, Failure> {
                 eprintln!("No fixes found{}.", cluster.place());
             }
             print(&output.render(&fixes)?);
+            Ok(0)
+        }
+        Command::Baseline { name, validate } => {
+            let learnt = baseline::read(&Cluster::connect(common).await?, &name, validate).await?;
+            print(&output.render(&learnt)?);
             Ok(0)
         }
         Command::Explain { name } => {
