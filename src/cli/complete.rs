@@ -145,7 +145,7 @@ mod tests {
     #[test]
     fn values_of_flags_complete_files_and_columns_too() {
         let csv = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/backtest/response_time.csv");
-        assert_eq!(complete(&["b"]), "backtest\n:4\n");
+        assert_eq!(complete(&["b"]), "baseline\nbacktest\n:4\n");
         assert_eq!(complete(&["backtest", "--sens"]), "--sensitivity\n:4\n");
         assert_eq!(complete(&["backtest", "--sensitivity", ""]), "low\nmedium\nhigh\n:4\n");
         assert_eq!(complete(&["backtest", "-o", "c"]), "csv\n:4\n");
