@@ -12,7 +12,7 @@ use super::arguments::{Common, Format};
 use super::failure::Failure;
 use super::figures::value;
 use super::output::{Output, Report};
-use super::series::{HistoryChoice, Series, SeriesError, read_history, read_series};
+use super::series::{HistoryArguments, Series, read_history, read_series};
 use super::table::{Cell, Table};
 use super::text::clean;
 use crate::stats;
@@ -32,17 +32,10 @@ pub(super) struct ForecastArguments {
     /// CSV file with a column timestamp and numbers
     #[arg(long, value_name = "FILE", required_unless_present = "baseline", conflicts_with_all = ["baseline", "pod"])]
     pub csv: Option<PathBuf>,
-    /// Folder of the operator's history
-    #[arg(long, value_name = "DIR", env = "DBMEDIC_DATA_DIR", default_value = "/var/lib/dbmedic")]
-    pub data_dir: PathBuf,
-    /// Baseline in the history, as [NAMESPACE/]NAME
-    #[arg(long, value_name = "NAME", requires = "metric")]
-    pub baseline: Option<String>,
-    /// Database pod in the history; may be left out when there is one
-    #[arg(long, value_name = "NAME", requires = "baseline")]
-    pub pod: Option<String>,
+    #[command(flatten)]
+    pub history: HistoryArguments,
     /// Column or metric; may be left out when the file has one only
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", required_unless_present = "csv")]
     pub metric: Option<String>,
     /// Steps ahead, each as long as the series' own median step
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST_STEPS)))]
@@ -71,29 +64,12 @@ pub(super) async fn run(arguments: &ForecastArguments, common: &Common, output: 
 }
 
 async fn read(arguments: &ForecastArguments, common: &Common) -> Result<(Series, String), Failure> {
-    let failed = |error: SeriesError| Failure::Usage(error.to_string());
-    let Some(baseline) = &arguments.baseline else {
-        let path = arguments.csv.clone().unwrap_or_default();
-        let series = read_series(&path, arguments.metric.as_deref()).map_err(failed)?;
-        return Ok((series, path.display().to_string()));
-    };
-    let (namespace, name) = match baseline.split_once('/') {
-        Some((namespace, name)) if !namespace.is_empty() && !name.is_empty() && !name.contains('/') => {
-            (Some(namespace.to_owned()), name.to_owned())
-        }
-        None if !baseline.is_empty() => (common.namespace.clone(), baseline.clone()),
-        _ => return Err(Failure::Usage(format!("--baseline: found {baseline:?}, allowed: [NAMESPACE/]NAME"))),
-    };
-    let choice = HistoryChoice {
-        data_dir: arguments.data_dir.clone(),
-        namespace,
-        baseline: name,
-        pod: arguments.pod.clone(),
-        metric: arguments.metric.clone(),
-    };
-    let table = read_history(&choice).await.map_err(failed)?;
-    let source = choice.pod.map_or_else(|| baseline.clone(), |pod| format!("{baseline}, pod {pod}"));
-    Ok((table.series(0).unwrap_or_default(), source))
+    let metric = arguments.metric.as_deref();
+    if let Some((choice, name)) = arguments.history.choice(metric, common)? {
+        return Ok((read_history(&choice).await?.series(0).unwrap_or_default(), name));
+    }
+    let path = arguments.csv.clone().unwrap_or_default();
+    Ok((read_series(&path, metric)?, path.display().to_string()))
 }
 
 /// What is expected.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::sight::{Around, Peer};
 use super::{Detector, Memory, Normal, Rule, Sight};
-use crate::learn::{Clock, Stretch, Tails, hour_of_week};
+use crate::learn::{Clock, Stretch, Tails, hour_by};
 
 /// What is known of one metric of a target, as it was when the replay began.
 pub(super) struct Known {
@@ -43,23 +43,17 @@ pub struct Warmed {
 
 struct Snapshot<'a> {
     known: &'a [Option<Known>],
-    hour: usize,
+    clock: Option<&'a Clock>,
+    at: i64,
 }
 
 impl Around for Snapshot<'_> {
     fn normal_of(&self, metric: usize) -> Option<Normal<'_>> {
-        self.in_hour(metric, self.hour)
+        self.normal_at(metric, self.at)
     }
 
     fn normal_at(&self, metric: usize, at: i64) -> Option<Normal<'_>> {
-        self.in_hour(metric, hour_of_week(at))
-    }
-
-    fn each_peer(&self, _: &mut dyn FnMut(Peer<'_>)) {}
-}
-
-impl Snapshot<'_> {
-    fn in_hour(&self, metric: usize, hour: usize) -> Option<Normal<'_>> {
+        let hour = hour_by(self.clock, at);
         let known = self.known.get(metric)?.as_ref()?;
         Some(Normal {
             centre: f64::from(*known.centre.get(hour)?),
@@ -71,6 +65,8 @@ impl Snapshot<'_> {
             tails: &known.tails,
         })
     }
+
+    fn each_peer(&self, _: &mut dyn FnMut(Peer<'_>)) {}
 }
 
 impl Replay {
@@ -105,8 +101,7 @@ impl Replay {
             return;
         }
         self.until = Some(at);
-        let hour = self.clock.as_ref().map_or_else(|| hour_of_week(at), |clock| clock.hour_of_week(at));
-        let snapshot = Snapshot { known: &self.known, hour };
+        let snapshot = Snapshot { known: &self.known, clock: self.clock.as_deref(), at };
         let normal = if self.detector.needs_profile() { snapshot.normal_of(self.metric) } else { None };
         let (value, values) = if self.detector.judges_all() {
             (values.get(self.metric).copied(), values)
@@ -125,5 +120,36 @@ impl Replay {
     /// The memory, to be handed to the shard.
     pub fn finish(self) -> Warmed {
         Warmed { metric: self.metric, detector: self.detector, memory: self.memory, until: self.until }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::learn::HOURS_OF_WEEK;
+
+    #[test]
+    fn what_is_normal_now_and_at_another_time_goes_by_the_same_clock() {
+        let at = |text: &str| text.parse::<jiff::Timestamp>().map_or(i64::MIN, jiff::Timestamp::as_millisecond);
+        let zone = jiff::tz::TimeZone::posix("CET-1CEST,M3.5.0,M10.5.0/3").unwrap();
+        let clock = Clock::new(&zone, at("2026-03-01T00:00:00Z"), at("2026-12-01T00:00:00Z"));
+        // The centre of an hour of the week is its number.
+        let known = Known {
+            centre: (0_u16..).take(HOURS_OF_WEEK).map(f32::from).collect(),
+            scale: vec![1.0; HOURS_OF_WEEK],
+            minimum: 0.0,
+            maximum: f32::INFINITY,
+            confidence: 1.0,
+            stretch: Stretch::NONE,
+            tails: Tails::GAUSSIAN,
+        };
+        let known = [Some(known)];
+        let monday = at("2026-03-30T07:30:00Z");
+        let centres = |clock| {
+            let snapshot = Snapshot { known: &known, clock, at: monday };
+            [snapshot.normal_of(0), snapshot.normal_at(0, monday)].map(|normal| normal.map(|normal| normal.centre))
+        };
+        assert_eq!(centres(None), [Some(7.0), Some(7.0)]);
+        assert_eq!(centres(Some(&clock)), [Some(9.0), Some(9.0)]);
     }
 }

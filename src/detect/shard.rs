@@ -17,7 +17,7 @@ use super::{
     Sight, Timing, Verdict, Warmed,
 };
 use crate::api::IncidentState;
-use crate::learn::{Clock, Profile, hour_of_week};
+use crate::learn::{Clock, Profile, hour_by};
 use crate::measure::{ABSENT, Round};
 
 /// A rule for one target.
@@ -80,12 +80,6 @@ struct Slot {
     /// The clock that its profiles were learnt by; UTC when there is none.
     clock: Option<Arc<Clock>>,
     rules: Vec<Watched>,
-}
-
-impl Slot {
-    fn hour(&self, at: i64) -> usize {
-        self.clock.as_ref().map_or_else(|| hour_of_week(at), |clock| clock.hour_of_week(at))
-    }
 }
 
 /// A rule and its incident.
@@ -441,7 +435,8 @@ impl Shard {
 
     /// What is normal for a metric at that time; `None` unless its profile is ready.
     pub fn normal(&self, target: usize, metric: usize, at: i64) -> Option<Normal<'_>> {
-        self.columns.normal(self.series(target, metric)?, self.slots.get(target)?.hour(at))
+        let clock = self.slots.get(target)?.clock.as_deref();
+        self.columns.normal(self.series(target, metric)?, hour_by(clock, at))
     }
 
     /// Whether a metric's profile is there and ready: without that, a rule that needs it gives no verdict.

@@ -4,7 +4,7 @@ use super::Normal;
 use super::columns::Columns;
 use super::latest::Latest;
 use super::sight::{Around, Peer};
-use crate::learn::{Clock, hour_of_week};
+use crate::learn::{Clock, hour_by};
 
 /// A value of a peer is fresh within so many intervals of its metric.
 const FRESH_INTERVALS: i64 = 2;
@@ -37,11 +37,7 @@ impl<'a> Surroundings<'a> {
 
     /// At that instant.
     pub fn at(self, at: i64) -> Self {
-        Self { at, hour: self.hour_of(at), ..self }
-    }
-
-    fn hour_of(&self, at: i64) -> usize {
-        self.clock.map_or_else(|| hour_of_week(at), |clock| clock.hour_of_week(at))
+        Self { at, hour: hour_by(self.clock, at), ..self }
     }
 
     /// For a rule on that metric, whose values come that far apart; without this there are no peers.
@@ -60,7 +56,7 @@ impl Around for Surroundings<'_> {
     }
 
     fn normal_at(&self, metric: usize, at: i64) -> Option<Normal<'_>> {
-        (metric < self.metrics).then(|| self.columns.normal(self.first + metric, self.hour_of(at)))?
+        (metric < self.metrics).then(|| self.columns.normal(self.first + metric, hour_by(self.clock, at)))?
     }
 
     fn each_peer(&self, take: &mut dyn FnMut(Peer<'_>)) {

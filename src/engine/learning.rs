@@ -77,14 +77,15 @@ impl Task {
         if std::mem::replace(&mut target.progress.running, true) {
             return;
         }
+        let now = now();
         let course = Course {
             store: self.store.clone(),
             key: target.series.key.clone(),
             settings: target.settings.clone(),
             metrics: target.metrics.clone(),
             left_out,
-            clock: Arc::new(target.settings.learning.clock(now())),
-            now: now(),
+            clock: Arc::new(target.settings.learning.clock(now)),
+            now,
             scope,
         };
         let (incarnation, done) = (target.incarnation, self.lessons.clone());
@@ -186,9 +187,11 @@ impl Course {
         let mut lessons = Vec::with_capacity(self.metrics.len());
         let mut failed = false;
         for (metric, meaning) in self.metrics.iter().enumerate() {
-            let learnt = match self.stored(metric, meaning).await {
-                Some(lesson) => Ok(Some(lesson)),
-                None => self.learnt(metric, meaning).await,
+            let learnt = match self.before(meaning).await {
+                Some((at, profile, findings)) if self.is_good(at, &profile) => {
+                    Ok(Some(Lesson { metric, at, profile, findings }))
+                }
+                before => self.learnt(metric, meaning, before).await,
             };
             match learnt {
                 Ok(lesson) => lessons.extend(lesson),
@@ -205,17 +208,18 @@ impl Course {
         (findings.time_zone == self.clock.name()).then_some((at, profile, findings))
     }
 
-    async fn stored(&self, metric: usize, meaning: &MetricDescriptor) -> Option<Lesson> {
-        if self.scope == Scope::All {
-            return None;
-        }
-        let (at, profile, findings) = self.before(meaning).await?;
-        let young = self.now < self.settings.learning.refresh.next(at);
+    /// Whether a stored profile is good enough to go on with.
+    fn is_good(&self, at: i64, profile: &Profile) -> bool {
         // An unready profile is learnt again: history may have been imported since.
-        (young && profile.ready).then_some(Lesson { metric, at, profile, findings })
+        self.scope == Scope::Missing && profile.ready && self.now < self.settings.learning.refresh.next(at)
     }
 
-    async fn learnt(&self, metric: usize, meaning: &MetricDescriptor) -> Result<Option<Lesson>, Unread> {
+    async fn learnt(
+        &self,
+        metric: usize,
+        meaning: &MetricDescriptor,
+        before: Option<(i64, Profile, Findings)>,
+    ) -> Result<Option<Lesson>, Unread> {
         let (key, name, now) = (&self.key, &meaning.name, self.now);
         let unread = |error| {
             tracing::warn!(target = %key, metric = name, %error, "history cannot be read; what was learnt before stays");
@@ -243,7 +247,7 @@ impl Course {
             },
             samples,
             older: older.iter().map(|hour| Hour { at: hour.at, mean: hour.mean }).collect(),
-            before: self.before(meaning).await,
+            before,
         };
         let learnt = tokio::task::spawn_blocking(move || exercise.learn()).await.map_err(|_| Unread)?;
         let Some((profile, findings)) = learnt else { return Ok(None) };

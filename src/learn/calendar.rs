@@ -14,6 +14,11 @@ pub fn hour_of_week(at_ms: i64) -> usize {
     hour_of_absolute(absolute_hour(at_ms))
 }
 
+/// Hour of the week by a clock, in UTC without one.
+pub fn hour_by(clock: Option<&Clock>, at_ms: i64) -> usize {
+    clock.map_or_else(|| hour_of_week(at_ms), |clock| clock.hour_of_week(at_ms))
+}
+
 /// Hour of the week of an hour since the Unix epoch.
 pub(super) fn hour_of_absolute(hour: i64) -> usize {
     // The Unix epoch was a Thursday, three days after a Monday.

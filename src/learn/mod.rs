@@ -23,7 +23,7 @@ mod tails;
 mod usual_times;
 mod validate;
 
-pub use calendar::{Clock, HOURS_OF_WEEK, hour_of_week};
+pub use calendar::{Clock, HOURS_OF_WEEK, hour_by, hour_of_week};
 pub use codec::DecodeError;
 pub use findings::{Findings, decode, encode};
 pub use patterns::{Hour, MOST_PATTERNS, Pattern, PatternKind, find_patterns};

@@ -66,11 +66,6 @@ impl Joint {
         (0..self.mean.len()).map(|one| f64::from(self.weight[place(one, one)])).fold(0.0, f64::max)
     }
 
-    /// Samples that one quantity has had, up to a bound.
-    pub fn seen_of(&self, quantity: usize) -> f64 {
-        if quantity < self.mean.len() { f64::from(self.weight[place(quantity, quantity)]) } else { 0.0 }
-    }
-
     /// Takes a vector in: finite values, `NaN` where there is none. Beyond [`MOST_TOGETHER`] they are passed over.
     /// `trust`, 0 to 1: how much it weighs, 1 for what belongs to normal life.
     pub fn take(&mut self, values: &[f32], trust: f64) {

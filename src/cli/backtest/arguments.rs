@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+use super::super::series::HistoryArguments;
+
 /// Judge recorded rows as the operator would have, without a cluster
 #[derive(Args, Clone, Debug, Default)]
 #[command(after_help = "The columns of -o csv: timestamp,value,expected,lower,upper,score,anomalous,incident")]
@@ -28,20 +30,6 @@ pub(in super::super) struct BacktestArguments {
     /// Write a picture of the series, its band and the incidents
     #[arg(long, value_name = "FILE")]
     pub svg: Option<PathBuf>,
-}
-
-/// Which series of the operator's own history.
-#[derive(Args, Clone, Debug, Default)]
-pub(in super::super) struct HistoryArguments {
-    /// Folder of the operator's history
-    #[arg(long, value_name = "DIR", env = "DBMEDIC_DATA_DIR", default_value = "/var/lib/dbmedic")]
-    pub data_dir: PathBuf,
-    /// Baseline in the history, as [NAMESPACE/]NAME
-    #[arg(long, value_name = "NAME")]
-    pub baseline: Option<String>,
-    /// Database pod in the history; may be left out when there is one
-    #[arg(long, value_name = "NAME", requires = "baseline")]
-    pub pod: Option<String>,
 }
 
 /// How readily the shipped detectors speak.

@@ -5,14 +5,8 @@ use std::io::Read;
 
 use super::super::arguments::Common;
 use super::super::failure::Failure;
-use super::super::series::{HistoryChoice, Rows, SeriesError, Table, read_history};
+use super::super::series::{Rows, Table, read_history};
 use super::arguments::BacktestArguments;
-
-impl From<SeriesError> for Failure {
-    fn from(error: SeriesError) -> Self {
-        Self::Usage(error.to_string())
-    }
-}
 
 /// What is judged: its rows, and its name for people.
 pub(super) struct Source {
@@ -22,25 +16,7 @@ pub(super) struct Source {
 
 pub(super) async fn open(arguments: &BacktestArguments, common: &Common) -> Result<Source, Failure> {
     let metric = arguments.metric.as_deref();
-    if let Some(baseline) = &arguments.history.baseline {
-        let (namespace, name) = match baseline.split_once('/') {
-            Some((namespace, name)) if !namespace.is_empty() && !name.is_empty() && !name.contains('/') => {
-                (Some(namespace.to_owned()), name.to_owned())
-            }
-            None if !baseline.is_empty() => (common.namespace.clone(), baseline.clone()),
-            _ => return Err(Failure::Usage(format!("--baseline: found {baseline:?}, allowed: [NAMESPACE/]NAME"))),
-        };
-        let choice = HistoryChoice {
-            data_dir: arguments.history.data_dir.clone(),
-            namespace,
-            baseline: name,
-            pod: arguments.history.pod.clone(),
-            metric: metric.map(str::to_owned),
-        };
-        let name = match &choice.pod {
-            Some(pod) => format!("{baseline}, pod {pod}"),
-            None => baseline.clone(),
-        };
+    if let Some((choice, name)) = arguments.history.choice(metric, common)? {
         let text: Box<dyn Read> = Box::new(TableText::new(read_history(&choice).await?));
         return Ok(Source { rows: Rows::new(text, &name, None)?, name });
     }

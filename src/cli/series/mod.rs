@@ -3,6 +3,7 @@
 //! **Time goes forward.** A row whose time is not after the latest one before it is passed over: it is neither judged nor
 //! learnt, and counted. Times are kept in milliseconds.
 
+mod arguments;
 mod error;
 mod history;
 mod records;
@@ -13,6 +14,7 @@ mod timestamp;
 
 use std::path::Path;
 
+pub(super) use arguments::HistoryArguments;
 pub use error::SeriesError;
 pub use history::{HistoryChoice, read_history};
 pub use rows::{Row, Rows};
