@@ -27,7 +27,10 @@ const MOST_STEPS: u32 = 100_000;
 
 /// What a recorded series is expected to do next, without a cluster
 #[derive(Args, Clone, Debug, Default)]
-#[command(after_help = "The columns of -o csv: timestamp,predicted,lower,upper")]
+#[command(
+    after_help = "The columns of -o csv: timestamp,predicted,lower,upper",
+    mut_arg("baseline", |baseline| baseline.requires("metric"))
+)]
 pub(super) struct ForecastArguments {
     /// CSV file with a column timestamp and numbers
     #[arg(long, value_name = "FILE", required_unless_present = "baseline", conflicts_with_all = ["baseline", "pod"])]
@@ -35,7 +38,7 @@ pub(super) struct ForecastArguments {
     #[command(flatten)]
     pub history: HistoryArguments,
     /// Column or metric; may be left out when the file has one only
-    #[arg(long, value_name = "NAME", required_unless_present = "csv")]
+    #[arg(long, value_name = "NAME")]
     pub metric: Option<String>,
     /// Steps ahead, each as long as the series' own median step
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST_STEPS)))]
