@@ -2,8 +2,8 @@
 //! (Makridakis, Spiliotis, Assimakopoulos, International Journal of Forecasting 36, 2020): two days ahead, OWA against
 //! Naive2, coverage and MSIS of the 95 % interval.
 //!
-//! [`rows`] makes its series itself: each kind with seeds that the method was never adjusted on, and kinds that it was
-//! never adjusted on. [`judged`] takes any series, so that recorded ones can be added.
+//! [`rows`] makes its series itself, with seeds that the method was not adjusted on; all kinds were seen while its constants
+//! were chosen. [`Judged`] takes any series, so that recorded ones can be added.
 
 use std::f64::consts::TAU;
 
