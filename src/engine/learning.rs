@@ -435,6 +435,37 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_refresh_says_whether_what_was_learnt_before_held_and_a_start_still_knows_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = store(&directory).await;
+        fill(&store, &settings().key, 2..12).await;
+        let before = MONDAY - 2 * DAY_MS;
+        let first = course(&store, Role::Primary, before, Scope::All).take().await.0;
+        assert_eq!(first[0].findings.validation, None, "nothing was learnt before");
+        fill(&store, &settings().key, 0..2).await;
+        let held = course(&store, Role::Primary, MONDAY, Scope::All).take().await.0;
+        let validation = held[0].findings.validation.clone();
+        assert_eq!(validation.as_ref().map(|found| (found.held, found.samples)), Some((learn::Held::Yes, 47)));
+        let started = course(&store, Role::Primary, MONDAY + 1, Scope::Missing).take().await.0;
+        assert_eq!((started[0].at, &started[0].findings.validation), (MONDAY, &validation));
+        let again = course(&store, Role::Primary, MONDAY + 2, Scope::All).take().await.0;
+        assert_eq!(again[0].findings.validation, validation, "too little has come since to say anything new");
+    }
+
+    #[tokio::test]
+    async fn what_was_learnt_by_another_clock_is_learnt_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = store(&directory).await;
+        fill(&store, &settings().key, 0..8).await;
+        course(&store, Role::Primary, MONDAY, Scope::Missing).take().await;
+        let mut other = course(&store, Role::Primary, MONDAY + 1, Scope::Missing);
+        let zone = crate::detect::schedule::zone("Europe/Berlin").unwrap();
+        other.clock = Arc::new(Clock::new(&zone, MONDAY - DAY_MS, MONDAY + DAY_MS));
+        let lessons = other.take().await.0;
+        assert_eq!((lessons[0].at, lessons[0].findings.time_zone.as_str()), (MONDAY + 1, "Europe/Berlin"));
+    }
+
+    #[tokio::test]
     async fn each_role_is_judged_by_a_history_of_its_own() {
         let directory = tempfile::tempdir().unwrap();
         let store = store(&directory).await;

@@ -157,3 +157,26 @@ pub enum Noticed {
         rule: String,
     },
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refresh_comes_after_a_time_or_by_a_calendar_in_its_zone() {
+        let at = |text: &str| text.parse::<jiff::Timestamp>().map_or(i64::MIN, jiff::Timestamp::as_millisecond);
+        let nightly = |zone| {
+            let calendar = Calendar::schedule("30 2 * * *", Some(60_000), zone).unwrap();
+            RefreshPlan::At(Box::new(calendar))
+        };
+        let table = [
+            (RefreshPlan::After(Duration::from_hours(24)), "2026-06-01T12:00:00Z", "2026-06-02T12:00:00Z"),
+            (nightly("UTC"), "2026-06-01T12:00:00Z", "2026-06-02T02:30:00Z"),
+            (nightly("UTC"), "2026-06-01T02:30:00Z", "2026-06-02T02:30:00Z"),
+            (nightly("Europe/Berlin"), "2026-06-01T12:00:00Z", "2026-06-02T00:30:00Z"),
+        ];
+        for (plan, learnt, next) in table {
+            assert_eq!(plan.next(at(learnt)), at(next), "{plan:?} after {learnt}");
+        }
+    }
+}

@@ -3,9 +3,10 @@
 //!
 //! **The rule.** Each day's level is the median over its hours of what is left of the season. Each day is then foretold
 //! from the days before it in three ways: the median of all of them, the median of the last five, the Theil–Sen line
-//! through all. The first is kept unless another is clearly better ([`BETTER`]); then every hour of history is moved to
-//! the level at which that way foretells the coming day. So a shift counts once it has lasted for three days of five
-//! (an incident of two days is not learnt as normal), and slow growth is followed.
+//! through all. The first is kept unless another is clearly better ([`BETTER`]) or the last three days confirm a shift;
+//! then every hour of history is moved to the level at which that way foretells the coming day. So a shift counts once it
+//! has lasted for three days (an incident of two is not learnt as normal), and slow growth is followed. A shift that was
+//! confirmed is an event: the days on which it was not foretold are no part of how much the level varies.
 //!
 //! The level moves in proportion where the season does (more customers), else by the same amount in every hour.
 
@@ -16,6 +17,8 @@ use crate::stats;
 const BETTER: f64 = 0.7;
 /// Moves in proportion must leave less than this share of what equal moves leave.
 const BETTER_IN_PROPORTION: f64 = 0.9;
+/// A line must leave less than this share of what the last days do, where these have shifted.
+const LINE_BETTER: f64 = 0.9;
 /// Error of the plainest way, as a share of the spread within an hour, below which nothing needs to be followed.
 const NEGLIGIBLE: f64 = 0.25;
 /// Days whose median is the level of the last ones.
@@ -24,6 +27,9 @@ const LAST_DAYS: usize = 5;
 const FIRST_DAYS: usize = 5;
 /// Days needed at least: three are foretold.
 const LEAST_DAYS: usize = FIRST_DAYS + 3;
+/// Days that confirm a shift, and sigmas of a day's level from which it is one.
+const CONFIRMING_DAYS: usize = 3;
+const SHIFT_SIGMAS: f64 = 4.0;
 /// Hours that a day must have been seen in.
 const LEAST_HOURS: usize = 6;
 
@@ -140,27 +146,23 @@ impl Following {
             sum / (days.len() - FIRST_DAYS) as f64
         };
         let (plain, last, line) = (error(Way::All), error(Way::Last), error(Way::Line));
-        if plain * unit < NEGLIGIBLE * spread || last.min(line) > BETTER * plain {
+        let negligible = NEGLIGIBLE * spread / unit.max(f64::MIN_POSITIVE);
+        let shifted = is_shifted(&days, negligible);
+        if !shifted && (plain < negligible || last.min(line) > BETTER * plain) {
             return None;
         }
-        let way = if line < last { Way::Line } else { Way::Last };
-        let first = days.first()?.at;
+        let way = if line < if shifted { LINE_BETTER * last } else { last } { Way::Line } else { Way::Last };
         // Until the next refresh, a day later, half a day passes on average.
         let today = way.foretell(&days, days.last()?.at + 1.0);
         let line = Line::through(&days);
+        let jump = SHIFT_SIGMAS * usual_step(&days).max(negligible);
         let moves = series.blocks.iter().map(|block| {
             // Not the hour: a profile knows no slope within a day, so what it leaves there belongs to the residuals.
             let at = block.day as f64 + 0.5;
-            let before = days.partition_point(|day| day.at <= block.day as f64);
+            let index = days.partition_point(|day| day.at <= block.day as f64);
             let then = match way {
                 Way::Line => line.at(at),
-                _ if before >= LAST_DAYS || block.day as f64 > first + LAST_DAYS as f64 => {
-                    way.foretell(&days[..before], at)
-                }
-                // The first days are foretold backwards.
-                _ => middle(
-                    days.iter().filter(|day| day.at > (block.day + 1) as f64).take(LAST_DAYS).map(|day| day.level),
-                ),
+                _ => at_the_time(&days, index, jump),
             };
             match share {
                 Some(_) if then > 0.0 && today > 0.0 => (today / then, 0.0),
@@ -170,4 +172,33 @@ impl Following {
         });
         Some(Self { moves: moves.collect() })
     }
+}
+
+/// The level of a day as it was foretold then from the last days; of the first days, and of those of a shift that was
+/// confirmed, as the days after tell it.
+fn at_the_time(days: &[Day], index: usize, jump: f64) -> f64 {
+    let after = |from: usize| middle(days[from.min(days.len())..].iter().take(LAST_DAYS).map(|day| day.level));
+    if index < LAST_DAYS {
+        return after(index + 1);
+    }
+    let foretold = Way::Last.foretell(&days[..index], 0.0);
+    let from = index.min(days.len() - CONFIRMING_DAYS);
+    if departs(&days[from..from + CONFIRMING_DAYS], foretold, jump) { after(from) } else { foretold }
+}
+
+/// Whether all days lie beyond a jump to the same side.
+fn departs(days: &[Day], from: f64, jump: f64) -> bool {
+    days.iter().all(|day| day.level - from > jump) || days.iter().all(|day| from - day.level > jump)
+}
+
+/// Whether the last days lie at another level than those before them.
+fn is_shifted(days: &[Day], negligible: f64) -> bool {
+    let (before, last) = days.split_at(days.len() - CONFIRMING_DAYS);
+    departs(last, Way::All.foretell(before, 0.0), SHIFT_SIGMAS * usual_step(days).max(negligible))
+}
+
+/// How much the level of a day differs from another's: from the steps between days, of which a shift is only one.
+fn usual_step(days: &[Day]) -> f64 {
+    let mut steps: Vec<f32> = days.windows(2).map(|pair| (pair[1].level - pair[0].level).abs() as f32).collect();
+    stats::robust_scale(&mut steps).unwrap_or(0.0) * std::f64::consts::FRAC_1_SQRT_2
 }

@@ -123,4 +123,6 @@ pub fn learn_by(clock: &Clock, samples: &[Sample], options: &Options) -> Option<
 }
 
 #[cfg(test)]
+mod following_tests;
+#[cfg(test)]
 mod tests;

@@ -386,6 +386,31 @@ mod tests {
     }
 
     #[test]
+    fn a_schedule_or_a_time_zone_that_is_none_names_its_field_and_what_is_allowed() {
+        let spec = |refresh: &str, zone: &str| -> BaselineSpec {
+            serde_json::from_value(serde_json::json!({
+                "engine": "postgresql",
+                "pods": {"selector": {}},
+                "connection": {"database": "orders", "secretRef": {"name": "orders-monitor"}},
+                "refresh": refresh,
+                "statistics": {"timeZone": zone}
+            }))
+            .unwrap()
+        };
+        for (refresh, zone) in [("daily", "UTC"), ("weekly", "Europe/Berlin"), ("0 3 * * 1-5", "America/New_York")] {
+            assert!(learning_of(&spec(refresh, zone)).is_ok(), "{refresh} {zone}");
+        }
+        for (refresh, zone, begin, allowed) in [
+            ("61 3 * * *", "UTC", "refresh: found \"61 3 * * *\"", "daily, weekly, or "),
+            ("daily", "Mars/Olympus", "statistics.timeZone: found \"Mars/Olympus\"", "IANA"),
+        ] {
+            let error = learning_of(&spec(refresh, zone)).map_err(|error| error.to_string());
+            let Err(said) = error else { unreachable!("{refresh} {zone} is accepted") };
+            assert!(said.starts_with(begin) && said.contains(allowed), "{said}");
+        }
+    }
+
+    #[test]
     fn a_baseline_learns_until_a_week_was_seen_and_the_window_is_as_good_as_full() {
         for (days, confidence, status, reason) in [
             (0.0, 0.0, true, reasons::INSUFFICIENT_HISTORY),

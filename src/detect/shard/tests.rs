@@ -272,3 +272,28 @@ fn unknown_targets_and_metrics_are_passed_over() {
 
 #[path = "exceptions.rs"]
 mod exceptions;
+
+#[test]
+fn a_workload_that_follows_people_is_judged_by_their_clock_over_its_changes() {
+    let zone = jiff::tz::TimeZone::posix("CET-1CEST,M3.5.0,M10.5.0/3").unwrap();
+    let at = |text: &str| text.parse::<jiff::Timestamp>().map_or(i64::MIN, jiff::Timestamp::as_millisecond);
+    let clock = Arc::new(Clock::new(&zone, at("2026-03-01T00:00:00Z"), at("2026-12-01T00:00:00Z")));
+    // Busy from nine to ten on Mondays, by their clock.
+    let busy = profile(|hour| if hour == 9 { 100.0 } else { 10.0 }, true);
+    let mut shard = Shard::new();
+    let target = shard.add_target(1);
+    shard.set_profile(target, 0, Some(&busy));
+    let centre = |shard: &Shard, text: &str| shard.normal(target, 0, at(text)).map(|normal| normal.centre);
+    let (winter, summer) = ("2026-03-23T08:30:00Z", "2026-03-30T07:30:00Z");
+    assert_eq!(
+        [winter, summer].map(|text| centre(&shard, text)),
+        [Some(10.0), Some(10.0)],
+        "in UTC it is busy at nine"
+    );
+    shard.set_clock(target, clock);
+    assert_eq!([winter, summer].map(|text| centre(&shard, text)), [Some(100.0), Some(100.0)]);
+    shard.set_rules(target, vec![sigma(7, 0)]);
+    assert_eq!(feed(&mut shard, target, at(summer), 1, &[101.0; 10]), []);
+    let found = feed(&mut shard, target, at(summer) + HOUR, 1, &[101.0; 4]);
+    assert_eq!(found, [(0, 7, ChangeKind::Pending), (30, 7, ChangeKind::Opened)]);
+}

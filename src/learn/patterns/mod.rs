@@ -108,16 +108,24 @@ pub fn find_patterns(
 
 /// Means of the hours of samples in order of time.
 fn hours(samples: &[Sample]) -> Vec<Hour> {
-    let usable = |sample: &&Sample| sample.value.abs() <= super::GREATEST;
-    let hour = |sample: &Sample| sample.at.div_euclid(HOUR_MS);
-    samples
-        .chunk_by(|one, next| hour(one) == hour(next))
-        .filter_map(|of_hour| {
-            let count = of_hour.iter().filter(usable).count();
-            let sum: f64 = of_hour.iter().filter(usable).map(|sample| f64::from(sample.value)).sum();
-            (count > 0).then(|| Hour { at: hour(&of_hour[0]) * HOUR_MS, mean: (sum / count as f64) as f32 })
-        })
-        .collect()
+    let mut found: Vec<Hour> = Vec::new();
+    let (mut end, mut sum, mut count) = (i64::MIN, 0.0, 0_u32);
+    let mut close = |end: i64, sum: f64, count: u32| {
+        if count > 0 {
+            found.push(Hour { at: end.saturating_sub(HOUR_MS), mean: (sum / f64::from(count)) as f32 });
+        }
+    };
+    for sample in samples.iter().filter(|sample| sample.value.abs() <= super::GREATEST) {
+        if sample.at >= end {
+            close(end, sum, count);
+            end = sample.at.div_euclid(HOUR_MS).saturating_add(1).saturating_mul(HOUR_MS);
+            (sum, count) = (0.0, 0);
+        }
+        sum += f64::from(sample.value);
+        count += 1;
+    }
+    close(end, sum, count);
+    found
 }
 
 fn local(hours: &[Hour], clock: &Clock) -> Vec<LocalHour> {

@@ -39,7 +39,7 @@ pub(super) fn brief(samples: &[Sample], events: &[i64], profile: &Profile, clock
     let step = smallest_step(samples);
     let (spikes, all) = spikes(samples, step, profile, clock);
     let (brief, longer): (Vec<Spike>, Vec<Spike>) =
-        spikes.into_iter().partition(|spike| spike.to - spike.from <= LONGEST_MS);
+        spikes.into_iter().partition(|spike| spike.to.saturating_sub(spike.from) <= LONGEST_MS);
     let days = brief.chunk_by(|one, next| one.from.div_euclid(DAY_MS) == next.from.div_euclid(DAY_MS)).count();
     let of_spikes: usize = brief.iter().map(|spike| spike.samples).sum();
     if brief.len() < LEAST.max(longer.len())
@@ -48,18 +48,21 @@ pub(super) fn brief(samples: &[Sample], events: &[i64], profile: &Profile, clock
     {
         return None;
     }
-    let length = |spike: &Spike| (spike.to - spike.from + step) as f64;
+    let length = |spike: &Spike| spike.to.saturating_sub(spike.from).saturating_add(step) as f64;
     if spread(brief.iter().map(|spike| spike.height)) > ALIKE_HEIGHT || spread(brief.iter().map(length)) > ALIKE_LENGTH
     {
         return None;
     }
-    let span_days =
-        samples.first().zip(samples.last()).map_or(1.0, |(first, last)| (last.at - first.at) as f64 / DAY_MS as f64);
+    let span_days = samples
+        .first()
+        .zip(samples.last())
+        .map_or(1.0, |(first, last)| last.at.saturating_sub(first.at) as f64 / DAY_MS as f64);
     let (height, centre) =
         (middle(brief.iter().map(|spike| spike.height)), middle(brief.iter().map(|spike| spike.centre)));
     let minutes = (middle(brief.iter().map(length)) / MINUTE_MS as f64).round().max(1.0);
-    let after =
-        brief.iter().filter(|spike| events.iter().any(|event| (0..=FOLLOWS_MS).contains(&(spike.from - event))));
+    let after = brief
+        .iter()
+        .filter(|spike| events.iter().any(|event| (0..=FOLLOWS_MS).contains(&spike.from.saturating_sub(*event))));
     let follow = after.count() as f64 >= FOLLOWING * brief.len() as f64;
     let when = if follow { "after deploys".to_owned() } else { when(&brief, clock, span_days) };
     let compared =
@@ -75,18 +78,23 @@ pub(super) fn brief(samples: &[Sample], events: &[i64], profile: &Profile, clock
 
 /// The spikes, and the sum of the squared distances of all samples.
 fn spikes(samples: &[Sample], step: i64, profile: &Profile, clock: &Clock) -> (Vec<Spike>, f64) {
-    let gap = GAP_MS.max(2 * step);
+    let gap = GAP_MS.max(step.saturating_mul(2));
     let mut found: Vec<Spike> = Vec::new();
     let mut all = 0.0;
+    let (mut hour, mut centre, mut scale) = (i64::MIN..i64::MIN, 0.0, 1.0);
     for sample in samples.iter().filter(|sample| sample.value.abs() <= crate::learn::GREATEST) {
-        let hour = clock.hour_of_week(sample.at);
-        let (centre, scale) = (f64::from(profile.centre[hour]), f64::from(profile.scale[hour]));
+        if !hour.contains(&sample.at) {
+            let begin = sample.at.saturating_sub(clock.local(sample.at).rem_euclid(HOUR_MS));
+            hour = begin..begin.saturating_add(HOUR_MS);
+            let of_week = clock.hour_of_week(sample.at);
+            (centre, scale) = (f64::from(profile.centre[of_week]), f64::from(profile.scale[of_week]));
+        }
         let height = f64::from(sample.value) - centre;
         all += height * height;
         if height <= HIGH * scale {
             continue;
         }
-        match found.last_mut().filter(|spike| sample.at - spike.to <= gap) {
+        match found.last_mut().filter(|spike| sample.at.saturating_sub(spike.to) <= gap) {
             Some(spike) => {
                 spike.to = sample.at;
                 spike.samples += 1;
@@ -105,7 +113,13 @@ fn spikes(samples: &[Sample], step: i64, profile: &Profile, clock: &Clock) -> (V
 }
 
 fn smallest_step(samples: &[Sample]) -> i64 {
-    samples.windows(2).take(100).map(|pair| pair[1].at - pair[0].at).filter(|step| *step > 0).min().unwrap_or(0)
+    samples
+        .windows(2)
+        .take(100)
+        .map(|pair| pair[1].at.saturating_sub(pair[0].at))
+        .filter(|step| *step > 0)
+        .min()
+        .unwrap_or(0)
 }
 
 /// Robust scale of the logarithms.
