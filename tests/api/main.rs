@@ -3,6 +3,7 @@
 
 mod approvals;
 mod crash;
+mod detectors;
 mod exceptions;
 mod faults;
 mod kinds;

@@ -35,8 +35,8 @@ impl Shop {
     }
 }
 
-pub(super) async fn database(options: &Options) -> Result<Postgres> {
-    let postgres = Postgres::start_with(Settings { tls: options.tls, ..Settings::default() }).await?;
+pub(super) async fn database(settings: Settings, options: &Options) -> Result<Postgres> {
+    let postgres = Postgres::start_with(settings).await?;
     postgres.create_database("orders").await?;
     let rows = options.rows;
     for sql in [

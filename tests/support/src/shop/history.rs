@@ -15,25 +15,26 @@ impl Shop {
     pub async fn import_history(&self, centre: f64) -> Result<String> {
         let path = self.scratch.path().join("history.csv");
         std::fs::write(&path, history_csv(centre, self.options.history_days, self.options.history_step))?;
-        self.import(&path).await
+        self.import(&path, POD, &[]).await
     }
 
-    /// Imports a CSV file as the history of this shop's database.
+    /// Imports a CSV file as the history of a pod of this shop, with these metrics of the Baseline's own.
     ///
     /// # Errors
     /// The import fails; its message is in the error.
-    pub async fn import(&self, path: &std::path::Path) -> Result<String> {
+    pub async fn import(&self, path: &std::path::Path, pod: &str, custom: &[&str]) -> Result<String> {
         let output = tokio::process::Command::new(self.programs.join("dbmedic"))
             .args([
                 "history",
                 "import",
                 "--pod",
-                POD,
+                pod,
                 "--baseline",
                 &format!("{}/orders", self.namespace),
                 "--data-dir",
             ])
             .arg(self.data_directory())
+            .args(custom.iter().flat_map(|metric| ["--custom", metric]))
             .arg(path)
             .output()
             .await?;

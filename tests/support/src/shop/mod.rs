@@ -8,11 +8,12 @@ mod operator;
 mod workload;
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::{Cluster, Node, Postgres, Scratch, workspace};
+use crate::{Cluster, Node, Postgres, Scratch, Settings, workspace};
 pub use history::history_csv;
 pub use install::install;
 pub use operator::Operator;
@@ -20,6 +21,8 @@ pub use workload::Workload;
 
 /// Name of the database pod.
 pub const POD: &str = "orders-db-0";
+/// Labels of the database pods, which the Baseline selects by.
+const DATABASE_LABELS: &[(&str, &str)] = &[("app", "orders-db")];
 /// The operator's service account.
 pub const OPERATOR: (&str, &str) = ("dbmedic-system", "dbmedic");
 /// Image that stands for the dbmedic program.
@@ -122,17 +125,28 @@ impl Shop {
         install(cluster).await?;
         let node = Node::start(cluster, &[&namespace], &[(options.image, dbmedic)]).await?;
         (options.progress)(&format!("PostgreSQL, and a table orders of {:.1} million rows", options.rows as f64 / 1e6));
-        let postgres = database::database(&options).await?;
+        let postgres = database::database(Settings { tls: options.tls, ..Settings::default() }, &options).await?;
         (options.progress)(&format!(
             "pod {POD}; Secrets, Baseline, RemediationPolicy, AnomalyRule of examples/quickstart"
         ));
-        node.database_pod(&namespace, POD, &[("app", "orders-db")], postgres.address(), postgres.port()).await?;
+        node.database_pod(&namespace, POD, DATABASE_LABELS, postgres.address(), postgres.port()).await?;
         let shop = Self { namespace, postgres, node, options, scratch, programs };
         if !shop.options.shipped_rights {
             shop.grant(cluster).await?;
         }
         shop.apply_examples(cluster).await?;
         Ok(shop)
+    }
+
+    /// Adds a database of the same kind on another address, behind a pod that the Baseline selects, too.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub async fn add_database(&self, pod: &str, address: IpAddr) -> Result<Postgres> {
+        let settings = Settings { address, port: Some(self.postgres.port()), ..Settings::default() };
+        let postgres = database::database(settings, &self.options).await?;
+        self.node.database_pod(&self.namespace, pod, DATABASE_LABELS, address, postgres.port()).await?;
+        Ok(postgres)
     }
 
     /// The quickstart's objects with this shop's namespace, port, passwords and times.
