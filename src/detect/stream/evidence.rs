@@ -21,7 +21,7 @@ const SPREAD_WINDOW: usize = 48;
 /// Greatest residual and surprise that a window takes in: one absurd value must not fill it.
 const GREATEST_RESIDUAL: f64 = 50.0;
 const GREATEST_SURPRISE: f64 = 12.0;
-/// Greatest evidence of one channel, in decades.
+/// Greatest evidence of one channel, and greatest rarity, in decades: a score is below 1.
 const GREATEST_DECADES: f64 = 15.0;
 /// A tail learns with this half-life, in samples.
 const HALF_LIFE: f64 = 6000.0;
@@ -175,7 +175,9 @@ impl Evidence {
         let mean = of_outlook.iter().chain(&of_course).sum::<f64>() / (2 * WINDOWS.len()) as f64;
         let spread = self.of_surprise.judge(self.surprise.sum(SPREAD_WINDOW)) - SPREAD_HANDICAP;
         let together = (MEAN_TO_DECADES * mean).max(spread);
-        let (decades, rarity) = (self.cautious.decades(together), self.faithful.decades(together));
+        let decades = self.cautious.decades(together);
+        // A light tail ends, but nothing is certain.
+        let rarity = self.faithful.decades(together).min(GREATEST_DECADES);
         self.cautious.push(together);
         self.faithful.push(together);
         let departure = if spread > MEAN_TO_DECADES * mean {
