@@ -81,8 +81,9 @@ pub struct Reading {
     /// Upper end of that band.
     pub upper: f64,
     /// Confidence, 0 to 1: 0.999 means that one sample in a thousand of this series' normal life looks so.
-    /// 0 for an absent value and while nothing is known. What only repeats an anomaly that is known stays below the
-    /// threshold.
+    /// 0 for an absent value and while nothing is known. News are at the threshold at least, and what only repeats an
+    /// anomaly that is known stays below it. Where samples come faster than they are judged, those until the next
+    /// judgement have the score of the last: it speaks of them as well.
     pub score: f64,
     /// Whether the score brings news beyond the threshold. Within an incident only a sample that says more than the
     /// ones before it does.
@@ -135,8 +136,6 @@ const WHOLE_VARIANCE_GAIN: f64 = 0.001;
 const WHOLE_CLIP: f64 = 6.0;
 /// Decades that the band leaves out.
 const BAND_DECADES: f64 = 3.0;
-/// How far below the threshold what is known already stays, as a share of what the threshold leaves.
-const BELOW_THRESHOLD: f64 = 0.03;
 /// How fast the usual step follows what comes.
 const STEP_GAIN: f64 = 1.02;
 
@@ -219,8 +218,10 @@ impl Stream {
 
     /// Takes a value into its minute; the last one of a minute brings the judgement.
     fn averaged(&mut self, at: i64, value: f64) -> Reading {
-        if self.block.count > 0.0 && at.saturating_sub(self.block.begin) as f64 >= GAP_STEPS * FINEST_STEP_MS {
+        if at.saturating_sub(self.block.begin) as f64 >= GAP_STEPS * FINEST_STEP_MS {
             self.block = Block::default();
+            // What was said before a gap does not speak of what comes.
+            self.last.score = 0.0;
         }
         if self.block.count <= 0.0 {
             self.block.begin = at;
@@ -229,13 +230,11 @@ impl Stream {
         self.block.count += 1.0;
         let complete = at.saturating_sub(self.block.begin) as f64 + 1.5 * self.row_step > FINEST_STEP_MS;
         if complete {
-            let Block { sum, count, .. } = std::mem::take(&mut self.block);
+            let Block { sum, count, .. } = std::mem::replace(&mut self.block, Block { begin: at, ..Block::default() });
             self.last = self.judge(at, sum / count, count);
             return self.last;
         }
-        // What is known already is no news.
-        let known = self.options.threshold - BELOW_THRESHOLD * (1.0 - self.options.threshold);
-        Reading { anomalous: false, score: self.last.score.min(known), ..self.last }
+        Reading { anomalous: false, ..self.last }
     }
 
     /// Judges the mean of `count` values.
@@ -250,7 +249,7 @@ impl Stream {
             return Reading::UNKNOWN;
         }
         let age = at.saturating_sub(series.first_at);
-        let Told { decades, anomalous, incident } = self.news.tell(found.decades, series.step, elapsed, age);
+        let Told { decades, anomalous, incident } = self.news.tell(&found, series.step, elapsed, age);
         // Single values scatter more than their mean.
         let deviation = deviation * count.sqrt();
         let bound = |edge: f64| {
