@@ -76,13 +76,13 @@ impl Recent {
 
 /// A magnitude with a side, and how rarely it goes that far up and down.
 #[derive(Clone, Debug)]
-struct TwoSided {
+pub(super) struct TwoSided {
     up: DecayedTail,
     down: DecayedTail,
 }
 
 impl TwoSided {
-    fn new(window: usize, survival: impl Fn(f64) -> f64) -> Self {
+    pub(super) fn new(window: usize, survival: impl Fn(f64) -> f64) -> Self {
         let options = DecayedTailOptions {
             share: 0.1,
             prior_values: PRIOR_SAMPLES,
@@ -94,7 +94,7 @@ impl TwoSided {
         Self { up: DecayedTail::new(options, &survival), down: DecayedTail::new(options, &survival) }
     }
 
-    fn judge(&mut self, magnitude: f64) -> f64 {
+    pub(super) fn judge(&mut self, magnitude: f64) -> f64 {
         let (up, down) = (magnitude.max(0.0), (-magnitude).max(0.0));
         let decades = self.up.decades(up).max(self.down.decades(down)) - TWO_SIDES;
         self.up.push(up);
@@ -205,6 +205,6 @@ impl Evidence {
 }
 
 /// One side of a normal distribution a little wider than the unit one: what residuals are before anything is known.
-fn half_normal_tail(magnitude: f64) -> f64 {
+pub(super) fn half_normal_tail(magnitude: f64) -> f64 {
     0.5 * erfc(magnitude / 1.2 * std::f64::consts::FRAC_1_SQRT_2)
 }

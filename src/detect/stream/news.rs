@@ -5,6 +5,8 @@
 //! lately must be surer of both.
 
 use super::evidence::Found;
+use super::score;
+use super::single::Alone;
 
 /// Time between samples at which an incident needs [`INCIDENT`] decades more than an anomalous sample, in ms.
 const REFERENCE_STEP_MS: f64 = 300_000.0;
@@ -86,17 +88,10 @@ impl News {
         self.since_alarm = self.since_alarm.saturating_add(1);
         self.since_evidence = self.since_evidence.saturating_add(1);
 
-        let threshold = self.threshold + if age_ms < NEW_MS { NEW_DECADES } else { 0.0 };
-        let within_budget = threshold + PER_ALARM * (self.alarms - FREE_ALARMS).max(0.0);
+        let within_budget = self.within_budget(age_ms);
         let (young, persistent) = if age_ms < YOUNG_MS { (YOUNG_DECADES, 2 * PERSISTENT) } else { (0.0, PERSISTENT) };
         let of_incident = within_budget + INCIDENT + young + PER_STEP_DECADE * (REFERENCE_STEP_MS / step).log10();
-        let stronger = self.peak + if self.since_alarm < HOLD { MUCH_STRONGER } else { 0.0 };
-        let anomalous = decades >= within_budget && decades > stronger;
-        if anomalous {
-            self.since_alarm = 0;
-            self.alarms += 1.0;
-        }
-        self.peak = self.peak.max(decades);
+        let anomalous = self.is_news(decades, within_budget);
         if decades >= within_budget {
             self.since_evidence = 0;
             self.held += 1;
@@ -111,7 +106,39 @@ impl News {
         }
         let reported =
             if anomalous { found.rarity.max(self.threshold + APART) } else { found.rarity.min(self.threshold - APART) };
-        Told { decades: reported.max(0.0), anomalous, incident: self.open.then_some(self.incidents) }
+        Told { decades: reported.max(0.0), anomalous, incident: self.incident() }
+    }
+
+    /// Takes what speaks against one of the values that a sample will be made of: an alarm when it is news, never an
+    /// incident. The score to report then.
+    pub(super) fn tell_single(&mut self, alone: &Alone, age_ms: i64) -> Option<f64> {
+        let within_budget = self.within_budget(age_ms);
+        // What is no news is not taken in: the sample that it belongs to will be.
+        (alone.decades >= within_budget && self.is_news(alone.decades, within_budget))
+            .then(|| score(alone.rarity.max(self.threshold + APART)))
+    }
+
+    /// Number of the incident that is open.
+    pub(super) fn incident(&self) -> Option<u64> {
+        self.open.then_some(self.incidents)
+    }
+
+    /// Decades that an alarm takes now.
+    fn within_budget(&self, age_ms: i64) -> f64 {
+        let threshold = self.threshold + if age_ms < NEW_MS { NEW_DECADES } else { 0.0 };
+        threshold + PER_ALARM * (self.alarms - FREE_ALARMS).max(0.0)
+    }
+
+    /// Whether that is an alarm, which then counts.
+    fn is_news(&mut self, decades: f64, within_budget: f64) -> bool {
+        let stronger = self.peak + if self.since_alarm < HOLD { MUCH_STRONGER } else { 0.0 };
+        let news = decades >= within_budget && decades > stronger;
+        if news {
+            self.since_alarm = 0;
+            self.alarms += 1.0;
+        }
+        self.peak = self.peak.max(decades);
+        news
     }
 }
 
