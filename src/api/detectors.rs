@@ -44,9 +44,10 @@ pub struct Detect {
     /// Departs from the Baseline's other databases.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peers: Option<PeersDetector>,
-    /// A condition in CEL over `current`, `baseline_mean`, `baseline_std_dev`, `hour` (0 to 23, UTC), `day_of_week`
-    /// (1 is Monday, 7 is Sunday, UTC) and other metrics of the database as `metrics.NAME`, such as
-    /// `current < baseline_mean * 0.5 && hour >= 9`.
+    /// A condition in CEL over `current`, `baseline_mean`, `baseline_std_dev`, `hour` (0 to 23), `day_of_week` (1 is
+    /// Monday, 7 is Sunday) and other metrics of the database as `metrics.NAME`, such as
+    /// `current < baseline_mean * 0.5 && hour >= 9`. Hour and day go by the Baseline's `statistics.timeZone`, as the
+    /// baseline does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 2048))]
     pub expression: Option<String>,

@@ -9,6 +9,7 @@ use kube::Client;
 use kube::runtime::events::{Event, EventType, Recorder};
 use kube::{Resource, ResourceExt};
 
+use crate::controllers::baseline::Deploys;
 use crate::controllers::stores::Stores;
 use crate::engine;
 use crate::telemetry::Telemetry;
@@ -107,6 +108,8 @@ pub struct Context {
     pub backoff: Backoff,
     /// When databases were last looked at, per Anomaly.
     pub looks: Looks,
+    /// When there were deploys, per namespace.
+    pub deploys: Deploys,
 }
 
 impl Context {

@@ -12,8 +12,9 @@ use super::resolve::{metric_index, milliseconds};
 use super::schedule::{Calendar, Window};
 use super::{FieldError, MetricSet};
 use crate::api::AnomalyExceptionSpec;
-pub(super) use active::Exempt;
+pub(super) use active::{Active, Exempt, WhileExpected};
 pub use expectation::Expectation;
+pub(super) use expectation::{as_usual, fitting};
 
 /// An exception, resolved.
 #[derive(Clone, Debug, PartialEq)]
@@ -61,7 +62,11 @@ pub fn resolve(spec: &AnomalyExceptionSpec, metrics: &MetricSet) -> Result<Excep
     let effect = match (spec.suppress.unwrap_or(false), spec.expect.is_empty()) {
         (true, true) => {
             let known = spec.metrics.iter().map(|name| metric_index("metrics", name, metrics));
-            Effect::Suppress(known.collect::<Result<_, _>>()?)
+            let mut silent = known.collect::<Result<Vec<usize>, _>>()?;
+            // A limit in percent of a metric's maximum judges its share.
+            let shares: Vec<usize> = silent.iter().filter_map(|of| share(*of, metrics)).collect();
+            silent.extend(shares);
+            Effect::Suppress(silent)
         }
         (false, false) if !spec.metrics.is_empty() => {
             let allowed = "none: expect names its metrics itself";
@@ -87,12 +92,17 @@ fn expected(spec: &AnomalyExceptionSpec, metrics: &MetricSet) -> Result<Vec<(usi
         .iter()
         .filter(|(_, expectation)| matches!(expectation, Expectation::Factor(_)))
         .filter_map(|(of, expectation)| {
-            let share = metrics.index(metrics.get(*of)?.share.as_deref()?)?;
+            let share = share(*of, metrics)?;
             (!expected.iter().any(|(metric, _)| *metric == share)).then_some((share, *expectation))
         })
         .collect();
     expected.extend(shares);
     Ok(expected)
+}
+
+/// The metric that is another's share of its maximum.
+fn share(metric: usize, metrics: &MetricSet) -> Option<usize> {
+    metrics.index(metrics.get(metric)?.share.as_deref()?)
 }
 
 impl Exception {

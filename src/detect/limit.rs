@@ -1,6 +1,7 @@
 //! `detect.limit`: a fixed limit, in the metric's unit or in percent of its maximum. Needs no profile: it works from
 //! the first minute.
 
+use super::exception::WhileExpected;
 use super::units::limit_in_unit;
 use super::{Band, Detect, FieldError, MetricSet, Sight};
 use crate::api::{AnomalyRuleSpec, Decimal};
@@ -20,6 +21,7 @@ impl Detect for Limit {
     const NAME: &'static str = "limit";
     const NEEDS_PROFILE: bool = false;
     const NEEDS: &'static str = "a value of its metric";
+    const WHILE_EXPECTED: WhileExpected = WhileExpected::Moves;
 
     fn resolve(
         spec: &AnomalyRuleSpec,

@@ -41,6 +41,7 @@ pub use verdict::{Band, Normal, Verdict};
 use std::fmt::Debug;
 
 use crate::api::AnomalyRuleSpec;
+use exception::WhileExpected;
 
 /// A way to tell a breach from what is normal: one file, one type.
 ///
@@ -63,11 +64,18 @@ trait Detect: Sized {
     /// Whether it judges all metrics of a database together: it is then stepped by every round with any value at all,
     /// and its replay has all metrics. Otherwise a round without a value of its metric passes it by.
     const JUDGES_ALL: bool = false;
+    /// What it does while another load than usual is expected of a metric that it judges.
+    const WHILE_EXPECTED: WhileExpected = WhileExpected::Silent;
 
     /// Resolves its part of a spec for the metric of that index, which a detector may replace (share of a maximum).
     /// `None` when the spec has no such part.
     fn resolve(spec: &AnomalyRuleSpec, metric: usize, metrics: &MetricSet)
     -> Option<Result<(usize, Self), FieldError>>;
+
+    /// Indices of the metrics that it judges, for a rule on `metric`: an exception for one of them is for it.
+    fn judged(&self, metric: usize) -> Vec<usize> {
+        vec![metric]
+    }
 
     /// How much recent history its memory wants, in ms: it is replayed through `take` when the rule is attached or
     /// edited, when the process starts and when a server changes its role. Until that is done there is no verdict.
@@ -159,6 +167,15 @@ macro_rules! detectors {
             /// Whether it judges all metrics of a database together.
             pub fn judges_all(&self) -> bool {
                 match self { $(Self::$detector(_) => <$detector as Detect>::JUDGES_ALL),+ }
+            }
+
+            /// Indices of the metrics that it judges, for a rule on `metric`.
+            pub fn judged(&self, metric: usize) -> Vec<usize> {
+                match self { $(Self::$detector(detector) => detector.judged(metric)),+ }
+            }
+
+            fn while_expected(&self) -> WhileExpected {
+                match self { $(Self::$detector(_) => <$detector as Detect>::WHILE_EXPECTED),+ }
             }
 
             /// How much recent history its memory wants to have replayed, in ms; `None` for none.

@@ -113,6 +113,10 @@ impl Detect for Multivariate {
         Some(resolved())
     }
 
+    fn judged(&self, _: usize) -> Vec<usize> {
+        self.metrics.clone()
+    }
+
     fn history(&self) -> Option<i64> {
         Some(HISTORY_MS)
     }

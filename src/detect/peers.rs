@@ -4,6 +4,7 @@
 //! database that is always busier is no odd one, and one that alone is busier than usual is. Else the values are compared as
 //! they are.
 
+use super::exception::WhileExpected;
 use super::units::plain_number;
 use super::{Band, Detect, Evidence, FieldError, MetricSet, Sight};
 use crate::api::{AnomalyRuleSpec, Decimal, Sensitivity};
@@ -63,6 +64,7 @@ impl Detect for Peers {
     const NAME: &'static str = "peers";
     const NEEDS_PROFILE: bool = false;
     const NEEDS: &'static str = "at least 3 other databases of the Baseline in the same role";
+    const WHILE_EXPECTED: WhileExpected = WhileExpected::ComparesWithPeers;
 
     fn resolve(spec: &AnomalyRuleSpec, metric: usize, _: &MetricSet) -> Option<Result<(usize, Self), FieldError>> {
         let written = spec.detect.peers.as_ref()?;

@@ -130,6 +130,10 @@ impl Detect for QueryMix {
         Some(resolved())
     }
 
+    fn judged(&self, _: usize) -> Vec<usize> {
+        self.rates.to_vec()
+    }
+
     fn history(&self) -> Option<i64> {
         Some(HISTORY_DAYS * DAY_MS)
     }

@@ -67,6 +67,10 @@ impl Around for Snapshot<'_> {
     }
 
     fn each_peer(&self, _: &mut dyn FnMut(Peer<'_>)) {}
+
+    fn hour_of_week(&self, at: i64) -> usize {
+        hour_by(self.clock, at)
+    }
 }
 
 impl Replay {
@@ -92,6 +96,11 @@ impl Replay {
     /// Indices of the metrics whose history is wanted.
     pub fn wants(&self) -> Vec<usize> {
         if self.detector.judges_all() { (0..self.metrics).collect() } else { vec![self.metric] }
+    }
+
+    /// Indices of the metrics that are judged, which may be fewer: another load of these is no course to remember.
+    pub fn judges(&self) -> Vec<usize> {
+        self.detector.judged(self.metric)
     }
 
     /// Takes a round of the wanted metrics, in their order; `NaN` where there is none. Rounds come in order of time:

@@ -107,6 +107,11 @@ pub(super) fn milliseconds(field: &str, text: &DurationText) -> Result<i64, Fiel
 }
 
 impl Rule {
+    /// Indices of the metrics that are judged; an exception for one of them is for this rule.
+    pub fn judged(&self) -> Vec<usize> {
+        self.detector.judged(self.metric)
+    }
+
     /// Whether the value breaches the rule. `None`: no verdict, because profile or memory are not enough yet.
     pub(super) fn breaches(&self, memory: &Memory, sight: &Sight<'_>) -> Option<bool> {
         let exceeds = self.detector.exceeds(memory, sight)?;

@@ -6,15 +6,18 @@
 //! A detector that remembers has its memory beside its rule. One that wants history is cold at first: its rule gives no
 //! verdict until [`Shard::warm`] hands it a memory that was made of the history, and the rounds since.
 
+mod watched;
+
 use std::sync::Arc;
 
+use watched::{Watched, heard, sight};
+
 use super::columns::Columns;
-use super::exception::Exempt;
+use super::exception::Active;
 use super::latest::Latest;
 use super::surroundings::Surroundings;
 use super::{
-    Band, ChangeKind, Detector, Event, Evidence, Exception, Incident, Memory, MetricSet, Normal, Phase, Replay, Rule,
-    Sight, Timing, Verdict, Warmed,
+    Band, ChangeKind, Event, Evidence, Exception, Incident, MetricSet, Normal, Phase, Replay, Rule, Verdict, Warmed,
 };
 use crate::api::IncidentState;
 use crate::learn::{Clock, Profile, hour_by};
@@ -80,82 +83,6 @@ struct Slot {
     /// The clock that its profiles were learnt by; UTC when there is none.
     clock: Option<Arc<Clock>>,
     rules: Vec<Watched>,
-}
-
-/// A rule and its incident.
-struct Watched {
-    id: u64,
-    rule: Rule,
-    timing: Timing,
-    incident: Incident,
-    memory: Memory,
-    /// The memory waits for its history: no verdict.
-    cold: bool,
-    /// Whether it gave a verdict since it remembers what it does; `None` before the first value.
-    judged: Option<bool>,
-    exempt: Exempt,
-}
-
-impl Watched {
-    fn new(rule: TargetRule) -> Self {
-        let TargetRule { id, rule, expected_interval_ms } = rule;
-        let timing = Timing { for_ms: rule.for_ms, resolve_after_ms: rule.resolve_after_ms, expected_interval_ms };
-        let (memory, cold) = (rule.detector.memory(), rule.detector.history().is_some());
-        Self { id, rule, timing, incident: Incident::default(), memory, cold, judged: None, exempt: Exempt::default() }
-    }
-
-    /// Takes over what another state of the same rule has: the memory when it is judged in the same way, the incident
-    /// when nothing at all is different.
-    fn inherit(&mut self, before: Self) {
-        self.exempt = before.exempt;
-        if self.rule == before.rule {
-            self.incident = before.incident;
-        }
-        if self.rule.metric == before.rule.metric && self.rule.detector == before.rule.detector {
-            self.memory = before.memory;
-            self.cold = before.cold;
-            self.judged = before.judged;
-        }
-    }
-
-    /// Whether a value beyond a fixed limit is expected now.
-    fn is_expected(&self, sight: &Sight<'_>, around: &Surroundings<'_>) -> bool {
-        let Detector::Limit(limit) = &self.rule.detector else { return false };
-        let above = limit.above.is_some_and(|above| sight.value > above);
-        self.exempt.is_active() && self.exempt.active().covers(sight.value, around.normal(sight.metric).as_ref(), above)
-    }
-
-    /// Notes whether there was a verdict; what changed by that.
-    fn heard(&mut self, event: Event) -> Option<ChangeKind> {
-        let judged = match event {
-            Event::Breach | Event::Clear => true,
-            Event::Unjudged => self.judged.unwrap_or(false),
-            Event::Missing | Event::Suppressed => return None,
-        };
-        match (self.judged.replace(judged), judged) {
-            (None, false) => Some(ChangeKind::Learning),
-            (Some(false), true) => Some(ChangeKind::Judged),
-            _ => None,
-        }
-    }
-
-    fn dropped(&self) -> Option<Dropped> {
-        let onset = self.incident.onset().filter(|_| self.incident.phase().is_open())?;
-        Some(Dropped { rule: self.id, onset })
-    }
-
-    /// What the detector sees of a round; `None` when there is nothing to see.
-    fn sight<'a>(&self, at: i64, values: &'a [f32], around: &'a Surroundings<'a>) -> Option<Sight<'a>> {
-        let metric = self.rule.metric;
-        let value = values.get(metric).copied().unwrap_or(ABSENT);
-        let seen = value.is_finite() || self.rule.detector.judges_all() && values.iter().any(|one| one.is_finite());
-        seen.then(|| {
-            let value = if value.is_finite() { f64::from(value) } else { f64::NAN };
-            let normal = if self.rule.detector.needs_profile() { around.normal(metric) } else { None };
-            let normal = self.exempt.active().normal(normal, value);
-            Sight::new(at, metric, value).with_values(values).with_normal(normal).with_around(around)
-        })
-    }
 }
 
 impl Shard {
@@ -275,14 +202,23 @@ impl Shard {
         watched.cold = false;
         watched.memory = warmed.memory;
         let mut until = warmed.until;
+        let Watched { rule, exempt, memory, .. } = watched;
+        let (mut active, mut exempt_until) = (Active::None, i64::MIN);
         for (at, values) in since {
             if until.is_some_and(|until| at <= until) {
                 continue;
             }
+            if at >= exempt_until {
+                (active, exempt_until) = exempt.at(at, rule.metric, &rule.detector);
+            }
+            // As live: what is known to be another load is no course to remember.
+            if active == Active::Suppressed {
+                continue;
+            }
             let around = Surroundings::new(columns, latest, target, first, metrics).by(clock.as_deref()).at(at);
             let values = &values[..values.len().min(metrics)];
-            if let Some(sight) = watched.sight(at, values, &around) {
-                watched.rule.detector.take(&mut watched.memory, &sight);
+            if let Some(sight) = sight(rule, &active, at, values, &around) {
+                rule.detector.take(memory, &sight);
                 until = Some(at);
             }
         }
@@ -346,7 +282,7 @@ impl Shard {
         for watched in rules {
             let around = surroundings.of(watched.rule.metric, watched.timing.expected_interval_ms);
             let edge = watched.exempt.refresh(at, watched.rule.metric, &watched.rule.detector);
-            let sight = watched.sight(at, values, &around);
+            let sight = sight(&watched.rule, watched.exempt.active(), at, values, &around);
             let event = match &sight {
                 None => Event::Missing,
                 Some(_) if watched.exempt.is_suppressed() => Event::Suppressed,
@@ -362,12 +298,8 @@ impl Shard {
                 }
             };
             let before = watched.incident;
-            if edge {
-                let kind = watched.exempt.edge();
-                let onset = before.onset().unwrap_or(at);
-                changes.push(Change { target, rule: watched.id, kind, onset, verdict: None, evidence: Vec::new() });
-            }
-            if let Some(kind) = watched.heard(event) {
+            let of_rule = edge.then(|| watched.exempt.edge());
+            for kind in of_rule.into_iter().chain(heard(&mut watched.judged, event)) {
                 let onset = before.onset().unwrap_or(at);
                 changes.push(Change { target, rule: watched.id, kind, onset, verdict: None, evidence: Vec::new() });
             }
@@ -445,7 +377,7 @@ impl Shard {
             .at(at)
             .of(watched.rule.metric, watched.timing.expected_interval_ms);
         let values = &values[..values.len().min(slot.metrics)];
-        watched.rule.judge(&watched.memory, &watched.sight(at, values, &around)?)
+        watched.rule.judge(&watched.memory, &sight(&watched.rule, watched.exempt.active(), at, values, &around)?)
     }
 
     /// A rule that has what it needs.

@@ -1,6 +1,8 @@
 //! What a detector sees of one sample.
 
 use super::Normal;
+use super::exception::{Expectation, as_usual, fitting};
+use crate::learn::hour_of_week;
 use crate::measure::ABSENT;
 
 /// One value of one metric, and what is known around it. Cheap to make and to copy: what stands around is looked up
@@ -20,6 +22,7 @@ pub struct Sight<'a> {
     pub normal: Option<Normal<'a>>,
     values: &'a [f32],
     around: &'a dyn Around,
+    expected: &'a [(usize, Expectation)],
 }
 
 /// Another database of the same Baseline.
@@ -43,6 +46,11 @@ pub trait Around {
 
     /// Hands each peer with a fresh value of the sight's metric to `take`, in no certain order.
     fn each_peer(&self, take: &mut dyn FnMut(Peer<'_>));
+
+    /// Hour of the week by the clock that profiles are learnt by, Monday 00:00 being 0; UTC where none is known.
+    fn hour_of_week(&self, at: i64) -> usize {
+        hour_of_week(at)
+    }
 }
 
 /// Nothing around.
@@ -63,7 +71,7 @@ impl Around for Alone {
 impl<'a> Sight<'a> {
     /// A value and nothing else.
     pub fn new(at: i64, metric: usize, value: f64) -> Self {
-        Self { at, metric, value, normal: None, values: &[], around: &Alone }
+        Self { at, metric, value, normal: None, values: &[], around: &Alone, expected: &[] }
     }
 
     /// With the values of the whole round, in metric order.
@@ -82,6 +90,12 @@ impl<'a> Sight<'a> {
     #[must_use]
     pub fn with_around(self, around: &'a dyn Around) -> Self {
         Self { around, ..self }
+    }
+
+    /// With what is expected of metrics beside what is normal, by their index.
+    #[must_use]
+    pub(super) fn with_expected(self, expected: &'a [(usize, Expectation)]) -> Self {
+        Self { expected, ..self }
     }
 
     /// The values of the whole round, in metric order; [`ABSENT`] where there is none. May be shorter than the
@@ -105,6 +119,26 @@ impl<'a> Sight<'a> {
     /// bucket of that hour of the week. `None` unless its profile is ready.
     pub fn normal_at(&self, metric: usize, at: i64) -> Option<Normal<'a>> {
         self.around.normal_at(metric, at)
+    }
+
+    /// What is normal for the rule's metric now, moved to what is expected of it as far as the value goes that way.
+    pub fn expected_normal(&self) -> Option<Normal<'a>> {
+        let learnt = self.normal_of(self.metric)?;
+        Some(fitting(self.expected, self.metric, learnt, self.value))
+    }
+
+    /// What a value of a metric counts as where it is compared with something that no expectation moves: one within what
+    /// is expected is as good as the learnt centre. `None` when it is expected and no profile is ready.
+    pub fn as_usual(&self, metric: usize, value: f64) -> Option<f64> {
+        if self.expected.is_empty() {
+            return Some(value);
+        }
+        as_usual(self.expected, metric, self.normal_of(metric).as_ref(), value)
+    }
+
+    /// Hour of the week by the clock that profiles are learnt by, Monday 00:00 being 0; UTC where none is known.
+    pub fn hour_of_week(&self) -> usize {
+        self.around.hour_of_week(self.at)
     }
 
     /// Hands each peer with a fresh value of this metric to `take`, in no certain order.

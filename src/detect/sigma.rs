@@ -1,5 +1,6 @@
 //! `detect.sigma`: distance from the learnt centre of this hour of the week, in robust standard deviations.
 
+use super::exception::WhileExpected;
 use super::units::plain_number;
 use super::{Band, Detect, FieldError, MetricSet, Sight};
 use crate::api::{AnomalyRuleSpec, Decimal, Sensitivity};
@@ -33,6 +34,7 @@ impl Detect for Sigma {
     const NAME: &'static str = "sigma";
     const NEEDS_PROFILE: bool = true;
     const NEEDS: &'static str = "7 days of history of its metric";
+    const WHILE_EXPECTED: WhileExpected = WhileExpected::Moves;
 
     fn resolve(spec: &AnomalyRuleSpec, metric: usize, _: &MetricSet) -> Option<Result<(usize, Self), FieldError>> {
         let written = spec.detect.sigma.as_ref()?;

@@ -59,6 +59,10 @@ impl Around for Surroundings<'_> {
         (metric < self.metrics).then(|| self.columns.normal(self.first + metric, hour_by(self.clock, at)))?
     }
 
+    fn hour_of_week(&self, at: i64) -> usize {
+        hour_by(self.clock, at)
+    }
+
     fn each_peer(&self, take: &mut dyn FnMut(Peer<'_>)) {
         let patience = self.interval_ms.saturating_mul(FRESH_INTERVALS);
         for member in self.latest.peers(self.target).filter(|member| self.metric < member.metrics) {

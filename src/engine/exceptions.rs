@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::settings::ExceptionSettings;
 use super::task::Task;
-use crate::detect::Exception;
 use crate::detect::schedule::{Window, merged};
+use crate::detect::{Exception, Rule};
 use crate::measure::TargetKey;
 
 /// The exceptions, by namespace and name.
@@ -80,12 +80,19 @@ impl Task {
     /// What a target's exceptions leave out of what is learnt of it.
     pub fn left_out(&self, target: &TargetKey) -> LeftOut {
         let rules = self.rules.for_target(target);
-        let exceptions = self.exceptions.for_target(target).map(|exception| {
-            let concerned = rules.iter().filter(|(_, rule)| exception.is_for_rule(&rule.name));
-            (exception.clone(), concerned.map(|(_, rule)| rule.rule.metric).collect())
-        });
-        LeftOut::of(exceptions.collect())
+        let exceptions = self.exceptions.for_target(target);
+        let rules = || rules.iter().map(|(_, rule)| (rule.name.as_str(), &rule.rule));
+        LeftOut::of(exceptions.map(|exception| (exception.clone(), judged(exception, rules()))).collect())
     }
+}
+
+/// Indices of the metrics that are judged by the rules that an exception is for.
+fn judged<'a>(exception: &Exception, rules: impl Iterator<Item = (&'a str, &'a Rule)>) -> Vec<usize> {
+    let mut judged: Vec<usize> =
+        rules.filter(|(name, _)| exception.is_for_rule(name)).flat_map(|(_, rule)| rule.judged()).collect();
+    judged.sort_unstable();
+    judged.dedup();
+    judged
 }
 
 #[cfg(test)]
@@ -93,6 +100,7 @@ mod tests {
     use super::*;
     use crate::detect::exception::Effect;
     use crate::detect::schedule::Calendar;
+    use crate::detect::{MetricSet, resolve};
 
     fn settings(name: &str, pods: &[&str]) -> ExceptionSettings {
         let exception = Exception {
@@ -134,5 +142,34 @@ mod tests {
         assert!(exceptions.remove("shop".into(), "maintenance".into()));
         assert!(!exceptions.remove("shop".into(), "maintenance".into()));
         assert_eq!(count(&exceptions, "shop", "orders", "orders-1"), 0);
+    }
+
+    #[test]
+    fn an_exception_for_one_rule_leaves_every_metric_that_the_rule_judges_out_of_the_learning() {
+        let metrics = MetricSet::new(&[]);
+        let rule = |detect: serde_json::Value| {
+            let spec = serde_json::json!({"baselineRef": {"name": "orders"}, "detect": detect});
+            resolve(&serde_json::from_value(spec).unwrap(), &metrics).unwrap()
+        };
+        let together = rule(serde_json::json!({"multivariate": {"metrics": ["throughput", "disk_io"]}}));
+        let mix = rule(serde_json::json!({"queryMix": {}}));
+        let named = rule(serde_json::json!({"expression": "metrics.lock_waits > 5 && metrics.disk_io > 5"}));
+        let rules = [("together", &together), ("mix", &mix), ("named", &named)];
+        let week = Window { from: 0, to: 7 * 86_400_000 };
+        let left_out = |of: &str| -> Vec<&str> {
+            let mut exception = (*settings("batch", &[]).exception).clone();
+            exception.rules = vec![of.to_owned()];
+            let judged = judged(&exception, rules.into_iter());
+            let left_out = LeftOut::of(vec![(Arc::new(exception), judged)]);
+            let named = metrics.iter().enumerate().filter(|(metric, _)| !left_out.windows(*metric, week).is_empty());
+            named.map(|(_, metric)| metric.name.as_str()).collect()
+        };
+        let sorted = |mut names: Vec<&'static str>| {
+            names.sort_by_key(|name| metrics.index(name));
+            names
+        };
+        assert_eq!(left_out("together"), sorted(vec!["throughput", "disk_io"]));
+        assert_eq!(left_out("mix"), sorted(crate::measure::STATEMENT_RATES.to_vec()));
+        assert_eq!(left_out("named"), sorted(vec!["lock_waits", "disk_io"]));
     }
 }

@@ -66,6 +66,7 @@ pub(super) enum Command {
     RemoveRule { namespace: String, name: String },
     SetException(ExceptionSettings),
     RemoveException { namespace: String, name: String },
+    SetDeploys { namespace: String, times: Arc<[i64]> },
     EndIncident { target: TargetKey, rule: String },
     Samples { target: TargetKey, metric: String, since: i64, reply: oneshot::Sender<Vec<(i64, f32)>> },
 }
@@ -104,6 +105,12 @@ impl Handle {
     /// Forgets an exception.
     pub async fn remove_exception(&self, namespace: &str, name: &str) {
         self.send(Command::RemoveException { namespace: namespace.to_owned(), name: name.to_owned() }).await;
+    }
+
+    /// When there were deploys in a namespace, ascending, in ms since the Unix epoch: patterns are found with them from the
+    /// next lessons on.
+    pub async fn set_deploys(&self, namespace: &str, times: Arc<[i64]>) {
+        self.send(Command::SetDeploys { namespace: namespace.to_owned(), times }).await;
     }
 
     /// Forgets an incident that is over for another reason than its metric: rule, Baseline or pod are gone or others.

@@ -84,6 +84,7 @@ impl Task {
             settings: target.settings.clone(),
             metrics: target.metrics.clone(),
             left_out,
+            deploys: self.deploys.get(&target.settings.key.namespace).cloned().unwrap_or_default(),
             clock: Arc::new(target.settings.learning.clock(now)),
             now,
             scope,
@@ -172,6 +173,8 @@ struct Course {
     settings: TargetSettings,
     metrics: Arc<MetricSet>,
     left_out: LeftOut,
+    /// When there were deploys in its namespace, milliseconds since the Unix epoch.
+    deploys: Arc<[i64]>,
     clock: Arc<Clock>,
     /// Milliseconds since the Unix epoch.
     now: i64,
@@ -247,6 +250,7 @@ impl Course {
             },
             samples,
             older: older.iter().map(|hour| Hour { at: hour.at, mean: hour.mean }).collect(),
+            deploys: self.deploys.clone(),
             before,
         };
         let learnt = tokio::task::spawn_blocking(move || exercise.learn()).await.map_err(|_| Unread)?;
@@ -266,6 +270,7 @@ struct Exercise {
     samples: Vec<Sample>,
     /// Hours before the window.
     older: Vec<Hour>,
+    deploys: Arc<[i64]>,
     /// The profile that holds until now, and when it was learnt.
     before: Option<(i64, Profile, Findings)>,
 }
@@ -273,8 +278,7 @@ struct Exercise {
 impl Exercise {
     fn learn(&self) -> Option<(Profile, Findings)> {
         let profile = learn::learn_by(&self.clock, &self.samples, &self.options)?;
-        // Nothing says yet when there was a deploy.
-        let patterns = learn::find_patterns(&self.samples, &self.older, &[], &profile, &self.clock);
+        let patterns = learn::find_patterns(&self.samples, &self.older, &self.deploys, &profile, &self.clock);
         let validation = self.before.as_ref().and_then(|(at, before, findings)| {
             let since = self.samples.partition_point(|sample| sample.at <= *at);
             let held = before.ready.then(|| learn::validate(before, &self.samples[since..], &self.clock));
@@ -351,6 +355,7 @@ mod tests {
             settings,
             metrics,
             left_out: LeftOut::default(),
+            deploys: Arc::default(),
             clock: Arc::new(Clock::utc()),
             now,
             scope,
@@ -432,6 +437,32 @@ mod tests {
             effect: Effect::Suppress(Vec::new()),
         };
         assert!(highest(LeftOut::of(vec![(Arc::new(batch), Vec::new())])).await < 10.0);
+    }
+
+    #[tokio::test]
+    async fn spikes_that_follow_deploys_are_a_pattern_that_names_them() {
+        const STEP_MS: i64 = 10 * 60_000;
+        let directory = tempfile::tempdir().unwrap();
+        let store = store(&directory).await;
+        let series = store.target(&settings().key, &[METRIC.to_owned()]).await.unwrap();
+        let begin = MONDAY - 10 * DAY_MS;
+        let deploys = [1, 3, 4, 8].map(|day| begin + day * DAY_MS + day * 5 * HOUR_MS / 2);
+        for step in 0..10 * 144 {
+            let at = begin + step * STEP_MS;
+            let follows = deploys.iter().any(|deploy| (1..STEP_MS).contains(&(at - deploy)) || at == *deploy);
+            let value = if follows { 90.0 } else { 5.0 + (step % 7) as f32 / 10.0 };
+            store.append(&series, at, &[value]).await.unwrap();
+        }
+        let found = async |deploys: &[i64]| {
+            let course = Course { deploys: deploys.into(), ..course(&store, Role::Primary, MONDAY, Scope::All) };
+            let patterns = course.take().await.0.remove(0).findings.patterns;
+            let brief = patterns.into_iter().find(|pattern| pattern.kind == learn::PatternKind::BriefSpikes);
+            brief.map(|pattern| pattern.sentence).unwrap_or_default()
+        };
+        let sentence = found(&deploys).await;
+        assert!(sentence.starts_with("4 brief spikes in 10 days, after deploys"), "{sentence}");
+        let sentence = found(&[]).await;
+        assert!(sentence.starts_with("4 brief spikes") && !sentence.contains("deploys"), "{sentence}");
     }
 
     #[tokio::test]

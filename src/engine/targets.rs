@@ -12,7 +12,7 @@ use super::handle::{Connection, TargetView};
 use super::learning::{self, Progress};
 use super::recorder::Series;
 use super::settings::{BaselineKey, TargetSettings};
-use super::task::Task;
+use super::task::{Task, now};
 use crate::collect::{self, CollectorConfig};
 use crate::detect::{MetricSet, TargetRule};
 use crate::measure::{Cadence, Role, TargetKey};
@@ -63,6 +63,8 @@ impl Task {
         let metrics = Arc::new(MetricSet::new(&settings.custom));
         let index = self.shard.add_target(metrics.len());
         self.shard.describe(index, metrics.clone());
+        // Rules ask for the hour before anything is learnt.
+        self.shard.set_clock(index, Arc::new(settings.learning.clock(now())));
         self.shard.join(index, self.groups.of(&settings.key, Role::Primary));
         let cancel = self.cancel.child_token();
         let quiet = Arc::new(AtomicBool::new(true));

@@ -38,6 +38,8 @@ pub(super) struct Task {
     pub by_key: HashMap<TargetKey, usize>,
     pub rules: Rules,
     pub exceptions: Exceptions,
+    /// When there were deploys, by namespace, in ms since the Unix epoch.
+    pub deploys: HashMap<String, Arc<[i64]>>,
     pub next_incarnation: u64,
     /// Kept between rounds for its room.
     pub changes: Vec<Change>,
@@ -91,6 +93,7 @@ pub fn start(
         by_key: HashMap::new(),
         rules: Rules::default(),
         exceptions: Exceptions::default(),
+        deploys: HashMap::new(),
         next_incarnation: 0,
         changes: Vec::new(),
         views: views.clone(),
@@ -163,6 +166,9 @@ impl Task {
                 if self.exceptions.remove(namespace, name) {
                     self.attach_all();
                 }
+            }
+            Command::SetDeploys { namespace, times } => {
+                self.deploys.insert(namespace, times);
             }
             Command::EndIncident { target, rule } => self.end_incident(&target, rule),
             Command::Samples { target, metric, since, reply } => {

@@ -125,7 +125,7 @@ impl Course {
             from = from.max(first);
         }
         let span = Window { from, to: now_ms };
-        let left_out = wanted.iter().flat_map(|metric| self.left_out.windows(*metric, span)).collect();
+        let left_out = replay.judges().iter().flat_map(|metric| self.left_out.windows(*metric, span)).collect();
         let left_out: Arc<[Window]> = merged(left_out).into();
         loop {
             let last = from.saturating_add(PIECE_MS) > now();

@@ -19,6 +19,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::controllers::baseline::Deploys;
 use crate::controllers::{Backoff, Context, Looks, Settings, incidents, stores};
 use crate::engine;
 use crate::history;
@@ -123,6 +124,7 @@ async fn lead(
         telemetry: telemetry.clone(),
         backoff: Backoff::default(),
         looks: Looks::default(),
+        deploys: Deploys::default(),
     });
     tokio::spawn(cancel.clone().run_until_cancelled_owned(incidents::run(context.clone(), incident_changes)));
     queues::start(&context, changes, noticed, cancel);

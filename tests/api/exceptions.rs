@@ -13,6 +13,8 @@ use serde_json::{Value, json};
 use super::world::{PATIENCE, list, programs};
 
 const RULE: &str = "connections";
+/// How late the begin and the end of a window are told at most, on a busy machine.
+const LATEST: jiff::SignedDuration = jiff::SignedDuration::from_secs(4);
 
 fn rule(namespace: &str) -> String {
     format!(
@@ -100,8 +102,36 @@ async fn a_rule_that_breaches_in_an_exception_has_no_anomaly_until_the_exception
     operator.rounds_pass(8).await?;
     state(IncidentState::Open).await?;
 
+    begins_and_ends_in_time(cluster, namespace, &exceptions).await.with_context(|| operator.process.log_end())?;
     are_shipped(cluster, namespace, &exceptions).await.with_context(|| operator.process.log_end())?;
     say_what_is_wrong(cluster, namespace, &exceptions).await.with_context(|| operator.process.log_end())
+}
+
+/// What is shown changes when a window begins and when it ends, although nothing else happens then.
+async fn begins_and_ends_in_time(cluster: &Cluster, namespace: &str, exceptions: &Api<AnomalyException>) -> Result<()> {
+    // Status times are in whole seconds.
+    let second = |seconds: i64| jiff::Timestamp::from_second(jiff::Timestamp::now().as_second() + seconds);
+    let (from, to) = (second(5)?, second(9)?);
+    let dates = json!([{"from": from.to_string(), "to": to.to_string()}]);
+    let spec = json!({"dates": dates, "suppress": true, "metrics": ["lock_waits"]});
+    cluster.apply_yaml(&exception("brief", namespace, &spec)?, namespace).await?;
+    let told = async |active: bool| {
+        eventually(PATIENCE, format!("active is {active}"), async || {
+            let status = exceptions.get("brief").await?.status.unwrap_or_default();
+            Ok((status.active == Some(active)).then_some((jiff::Timestamp::now(), status)))
+        })
+        .await
+    };
+    let (at, before) = told(false).await?;
+    ensure!(at < from, "it was first looked at {at}, when it began already");
+    ensure!(before.next_from == Some(from.to_string()) && before.next_to == Some(to.to_string()), "{before:?}");
+    let (at, during) = told(true).await?;
+    ensure!(from <= at && at.duration_since(from) < LATEST, "it begins at {from}, told at {at}");
+    ensure!(during.next_to == Some(to.to_string()), "{during:?}");
+    let (at, after) = told(false).await?;
+    ensure!(to <= at && at.duration_since(to) < LATEST, "it ends at {to}, told at {at}");
+    ensure!(after.next_from.is_none(), "{after:?}");
+    Ok(())
 }
 
 /// The examples are accepted, by the API server and by the operator.

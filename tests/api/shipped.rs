@@ -38,6 +38,12 @@ async fn the_shipped_operator_with_its_shipped_rights_brings_a_dropped_index_bac
     known(container).await?;
 
     shop.import_history(2.0).await?;
+    // A deploy: what the operator reads of it is when it was created.
+    let deploy = serde_json::json!({"apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": {"name": "web"}, "spec": {
+        "replicas": 0, "selector": {"matchLabels": {"app": "web"}},
+        "template": {"metadata": {"labels": {"app": "web"}}, "spec": {"containers": [{"name": "web", "image": "web"}]}},
+    }});
+    cluster.apply_yaml(&deploy.to_string(), &shop.namespace).await?;
     let arguments: Vec<&str> = container.args.iter().flatten().map(String::as_str).collect();
     let kubeconfig = cluster.service_account_kubeconfig(OPERATOR.0, OPERATOR.1).await?;
     let operator = shop.launch_operator(kubeconfig, &arguments, &[], &environment(&pod, container)?)?;
@@ -72,6 +78,8 @@ async fn the_shipped_operator_with_its_shipped_rights_brings_a_dropped_index_bac
     ensure!(status == 200, "the readiness probe gets {status}");
     let log = std::fs::read_to_string(shop.operator_log())?;
     logged_as_json(&log)?;
+    let deploys = log.lines().find(|line| line.contains("read when there were deploys"));
+    ensure!(deploys.is_some_and(|line| line.contains(&shop.namespace)), "the deploy was not read: {deploys:?}");
     let refused: Vec<&str> = log.lines().filter(|line| line.to_lowercase().contains("forbidden")).collect();
     ensure!(refused.is_empty(), "{refused:#?}");
     Ok(())

@@ -1,6 +1,7 @@
 //! Baseline: which databases are watched and what is said about them.
 
 mod decide;
+mod deploys;
 mod learnt;
 mod observe;
 
@@ -13,6 +14,8 @@ use kube::{Api, ResourceExt};
 use super::{Context, Error, status};
 use crate::api::Baseline;
 use crate::engine::BaselineKey;
+
+pub use deploys::Deploys;
 
 const MANAGER: &str = "dbmedic.io/baseline";
 /// A Secret that was mended is found this soon; Secrets are never watched, for watching them means reading all.
@@ -32,10 +35,13 @@ pub async fn reconcile(baseline: Arc<Baseline>, context: Arc<Context>) -> Result
     let observed = observe::observe(&baseline, &context).await?;
     let now = k8s_openapi::jiff::Timestamp::now();
     let decision = decide::decide(&baseline, &observed, now);
+    // First: what a database is learnt from at its start is learnt with them.
+    let deploys = context.deploys.of(&namespace, &context.client, now.as_millisecond()).await;
+    context.engine.set_deploys(&namespace, deploys).await;
     context.engine.set_targets(key, decision.targets).await;
     if baseline.status.as_ref() != Some(&decision.status) {
         let api: Api<Baseline> = Api::namespaced(context.client.clone(), &namespace);
         status::apply(&api, &baseline.name_any(), MANAGER, None, &decision.status).await?;
     }
-    Ok(if decision.look_again { Action::requeue(RETRY_SECRET) } else { Action::await_change() })
+    Ok(Action::requeue(if decision.look_again { RETRY_SECRET } else { deploys::EVERY }))
 }

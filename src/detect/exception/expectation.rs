@@ -6,7 +6,7 @@ use crate::detect::{FieldError, MetricSet, Normal};
 
 /// Greatest factor: beyond it nothing is a statement about a load.
 const GREATEST_FACTOR: f64 = 1e6;
-/// A fixed limit is lifted to so many sigma about the expected level: a load of 10x is not 10.0x.
+/// What lies within so many sigma of the expected level is expected: a load of 10x is not 10.0x.
 const TOLERANCE_SIGMAS: f64 = 3.0;
 
 /// What is expected of a metric.
@@ -91,4 +91,38 @@ impl Expectation {
         };
         if above { value <= high } else { value >= low }
     }
+}
+
+/// What is normal for a value of a metric: by the expectation of it that the value fits best, else what is learnt.
+pub(in crate::detect) fn fitting<'a>(
+    expected: &[(usize, Expectation)],
+    metric: usize,
+    learnt: Normal<'a>,
+    value: f64,
+) -> Normal<'a> {
+    let distance = |normal: &Normal| normal.sigmas(value).abs();
+    let of_metric = expected.iter().filter(|(of, _)| *of == metric);
+    let each = of_metric.map(|(_, expectation)| expectation.normal(learnt, value));
+    each.fold(learnt, |best, normal| if distance(&normal) < distance(&best) { normal } else { best })
+}
+
+/// What a value of a metric counts as where it is compared with something that no expectation moves: one that lies within
+/// what is expected is as good as the learnt centre, any other is itself. `None` when it is expected and nothing is learnt.
+pub(in crate::detect) fn as_usual(
+    expected: &[(usize, Expectation)],
+    metric: usize,
+    learnt: Option<&Normal>,
+    value: f64,
+) -> Option<f64> {
+    let mut of_metric = expected.iter().filter(|(of, _)| *of == metric).map(|(_, expectation)| expectation).peekable();
+    if of_metric.peek().is_none() {
+        return Some(value);
+    }
+    let is_expected = of_metric.any(|expectation| match (learnt, expectation) {
+        (Some(learnt), _) => expectation.normal(*learnt, value).sigmas(value).abs() <= TOLERANCE_SIGMAS,
+        (None, Expectation::Levels { low, high }) => (*low..=*high).contains(&value),
+        // So many times what nobody knows.
+        (None, Expectation::Factor(_)) => false,
+    });
+    if is_expected { learnt.map(|learnt| learnt.centre) } else { Some(value) }
 }

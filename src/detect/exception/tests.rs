@@ -175,3 +175,16 @@ fn only_what_an_exception_is_about_is_left_out_of_the_learning() {
     let peak = || expecting(&[("throughput", text("10x"))]);
     assert_eq!((found(peak(), "throughput", &[]), found(peak(), "response_time", &[])), (1, 0));
 }
+
+#[test]
+fn what_an_expected_value_counts_as_is_the_learnt_centre_and_any_other_value_itself() {
+    let peak = [(0, Expectation::Factor(10.0)), (1, Expectation::Levels { low: 5.0, high: 5.0 })];
+    let of = |metric, learnt, value| as_usual(&peak, metric, learnt, value);
+    assert_eq!(of(0, Some(&NORMAL), 900.0), Some(100.0));
+    assert_eq!(of(0, Some(&NORMAL), 1299.0), Some(100.0), "10x is not 10.0x");
+    assert_eq!(of(0, Some(&NORMAL), 1301.0), Some(1301.0));
+    assert_eq!(of(0, Some(&NORMAL), 50.0), Some(50.0), "less than usual is not what is expected");
+    assert_eq!(of(0, None, 900.0), Some(900.0), "so many times what nobody knows");
+    assert_eq!((of(1, None, 5.0), of(1, None, 6.0)), (None, Some(6.0)));
+    assert_eq!(of(2, Some(&NORMAL), 900.0), Some(900.0), "nothing is expected of it");
+}

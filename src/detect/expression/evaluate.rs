@@ -10,9 +10,9 @@ pub enum Name {
     BaselineMean,
     /// Learnt robust standard deviation of this hour of the week.
     BaselineStandardDeviation,
-    /// Hour of the day in UTC, 0 to 23.
+    /// Hour of the day, 0 to 23, by the clock that profiles are learnt by.
     Hour,
-    /// Day of the week in UTC: 1 is Monday, 7 is Sunday.
+    /// Day of the week by that clock: 1 is Monday, 7 is Sunday.
     DayOfWeek,
 }
 

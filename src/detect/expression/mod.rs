@@ -14,10 +14,10 @@ use std::sync::Arc;
 use compile::{Scope, compile};
 use evaluate::{Name, Truth, Values};
 
+use super::exception::WhileExpected;
 use super::sigma::width;
 use super::{Band, Detect, Evidence, FieldError, MetricSet, Sight};
 use crate::api::AnomalyRuleSpec;
-use crate::learn::hour_of_week;
 use crate::measure::Cadence;
 
 /// Longest time for which the last value of a metric over statements stands in for the rounds between, in intervals of
@@ -35,6 +35,8 @@ pub struct Expression {
     needs_profile: bool,
     /// Whether `current` and the baseline have a meaning.
     has_metric: bool,
+    /// Whether the text speaks of the rule's metric by one of these names.
+    names_metric: bool,
     /// Factor on `baseline_std_dev`: the rule's sensitivity.
     width: f64,
 }
@@ -65,6 +67,7 @@ impl Detect for Expression {
     const NAME: &'static str = "expression";
     const NEEDS_PROFILE: bool = false;
     const NEEDS: &'static str = "values of the metrics that it names, and 7 days of history where it names what is normal";
+    const WHILE_EXPECTED: WhileExpected = WhileExpected::Moves;
 
     fn resolve(
         spec: &AnomalyRuleSpec,
@@ -97,10 +100,18 @@ impl Detect for Expression {
                 others: compiled.metrics.iter().map(|index| Other { metric: *index, slower: slower(*index) }).collect(),
                 needs_profile: compiled.needs_profile,
                 has_metric,
+                names_metric: compiled.names_metric,
                 width: width(spec.sensitivity),
             }))
         };
         Some(resolved())
+    }
+
+    /// Those that the text names: a rule's metric may only say how often it is judged.
+    fn judged(&self, metric: usize) -> Vec<usize> {
+        let own = self.names_metric.then_some(metric);
+        let others = self.others.iter().map(|other| other.metric).filter(|other| own != Some(*other));
+        own.into_iter().chain(others).collect()
     }
 
     fn take(&self, memory: &mut ExpressionMemory, sight: &Sight<'_>) {
@@ -116,7 +127,7 @@ impl Detect for Expression {
     }
 
     fn exceeds(&self, memory: &ExpressionMemory, sight: &Sight<'_>) -> Option<bool> {
-        self.truth.holds(&Seen { expression: self, memory, sight })
+        self.truth.holds(&Seen { expression: self, memory, sight, as_measured: false })
     }
 
     /// Where it speaks of what is normal: one less the probability that normal life goes as far from it as the value
@@ -125,17 +136,17 @@ impl Detect for Expression {
         if !self.needs_profile {
             return 1.0;
         }
-        let normal = sight.normal_of(sight.metric);
+        let normal = sight.expected_normal();
         normal.map_or(0.0, |normal| (1.0 - 2.0 * normal.probability(sight.value)).max(0.0))
     }
 
     fn band(&self, _: &ExpressionMemory, sight: &Sight<'_>) -> Band {
-        let normal = if self.needs_profile { sight.normal_of(sight.metric) } else { None };
+        let normal = if self.needs_profile { sight.expected_normal() } else { None };
         Band { centre: normal.map(|normal| normal.centre), lower: None, upper: None }
     }
 
     fn evidence(&self, memory: &ExpressionMemory, sight: &Sight<'_>, metrics: &MetricSet) -> Vec<Evidence> {
-        let seen = Seen { expression: self, memory, sight };
+        let seen = Seen { expression: self, memory, sight, as_measured: true };
         let unit = |metric: usize| metrics.get(metric).map_or_else(String::new, |descriptor| descriptor.unit.clone());
         let named = Name::ALL.iter().filter(|(_, name)| self.truth.names(*name));
         let mut evidence: Vec<Evidence> = named
@@ -165,17 +176,27 @@ struct Seen<'a> {
     expression: &'a Expression,
     memory: &'a ExpressionMemory,
     sight: &'a Sight<'a>,
+    /// Values are what they are, also where another load is expected: for people.
+    as_measured: bool,
+}
+
+impl Seen<'_> {
+    /// What a value counts as. `current` beside its baseline is itself: there it is the baseline that moves.
+    fn counted(&self, metric: usize, value: f64) -> Option<f64> {
+        if self.as_measured { Some(value) } else { self.sight.as_usual(metric, value) }
+    }
 }
 
 impl Values for Seen<'_> {
     fn named(&self, name: Name) -> Option<f64> {
-        let hour = hour_of_week(self.sight.at);
-        let normal = || self.sight.normal_of(self.sight.metric);
+        let hour = self.sight.hour_of_week();
+        let normal = || self.sight.expected_normal();
         let value = match name {
             Name::Hour => (hour % 24) as f64,
             Name::DayOfWeek => (hour / 24 + 1) as f64,
             _ if !self.expression.has_metric => return None,
-            Name::Current => self.sight.value,
+            Name::Current if self.expression.needs_profile => self.sight.value,
+            Name::Current => self.counted(self.sight.metric, self.sight.value)?,
             Name::BaselineMean => normal()?.centre,
             Name::BaselineStandardDeviation => normal()?.scale * self.expression.width,
         };
@@ -184,13 +205,14 @@ impl Values for Seen<'_> {
 
     fn metric(&self, index: usize) -> Option<f64> {
         if index == self.sight.metric {
-            return Some(self.sight.value);
+            return self.counted(index, self.sight.value);
         }
         if let Some(value) = self.sight.value_of(index) {
-            return Some(value);
+            return self.counted(index, value);
         }
         let place = self.expression.others.iter().position(|other| other.metric == index)?;
         let held = self.memory.0.get(place).copied().flatten()?;
-        (self.sight.at.saturating_sub(held.at) <= held.patience_ms).then_some(held.value)
+        let is_fresh = self.sight.at.saturating_sub(held.at) <= held.patience_ms;
+        if is_fresh { self.counted(index, held.value) } else { None }
     }
 }

@@ -2,7 +2,10 @@
 
 use super::*;
 use crate::detect::exception::{Effect, Expectation};
+use crate::detect::resolve;
 use crate::detect::schedule::Calendar;
+use crate::detect::testing::{metrics, spec};
+use serde_json::json;
 
 /// From Monday 01:00 to 02:00, each week.
 fn exception(effect: Effect) -> Arc<Exception> {
@@ -136,4 +139,88 @@ fn a_silence_that_becomes_an_expectation_is_told() {
     let found = feed(&mut shard, target, MONDAY + HOUR + 60 * SECOND, 1, &[60.0; 3]);
     assert_eq!(found, [(0, 7, ChangeKind::ExceptionBegan)]);
     assert_eq!(shard.states(target).collect::<Vec<_>>(), [(7, IncidentState::Normal)]);
+}
+
+/// Of `latency`, `throughput`, `size` and `reads`.
+fn written(id: u64, detect: serde_json::Value) -> TargetRule {
+    let resolved = resolve(&spec(detect), &metrics()).unwrap();
+    TargetRule { rule: Rule { for_ms: 0, resolve_after_ms: 0, ..resolved }, ..limit(id, 0) }
+}
+
+/// The states of the rules after a round in the exception's hour.
+fn judged(shard: &mut Shard, target: usize, minute: i64, values: [f32; 4]) -> Vec<IncidentState> {
+    let at = MONDAY + HOUR + minute * 60 * SECOND;
+    shard.round(&Round { target, at, values: values.to_vec() }, &mut Vec::new());
+    shard.states(target).map(|(_, state)| state).collect()
+}
+
+#[test]
+fn an_expression_judges_by_the_expected_baseline_and_takes_what_is_expected_for_usual() {
+    use IncidentState::{Normal, Open};
+    let mut shard = Shard::new();
+    let target = shard.add_target(4);
+    let rules = vec![
+        written(1, json!({"metric": "latency", "expression": "current > baseline_mean + 3 * baseline_std_dev"})),
+        written(2, json!({"metric": "latency", "expression": "current > 50"})),
+        written(3, json!({"expression": "metrics.latency > 50 && metrics.throughput > 50"})),
+        written(4, json!({"metric": "throughput", "expression": "current > 50"})),
+    ];
+    shard.set_rules(target, rules);
+    shard.set_profile(target, 0, Some(&profile(|_| 10.0, true)));
+    let peak = exception(Effect::Expect(vec![(0, Expectation::Factor(10.0))]));
+    shard.set_exceptions(target, &[1, 2, 3, 4].map(|rule| (rule, peak.clone())));
+    assert_eq!(judged(&mut shard, target, 1, [100.0, 60.0, 1.0, 1.0]), [Normal, Normal, Normal, Open]);
+    // Beyond 100 and three times ten times a scale of two.
+    assert_eq!(judged(&mut shard, target, 2, [170.0, 60.0, 1.0, 1.0]), [Open; 4]);
+    assert_eq!(shard.judge(target, 1, MONDAY + HOUR, 170.0).and_then(|verdict| verdict.centre), Some(100.0));
+    assert_eq!(judged(&mut shard, target, 70, [100.0, 60.0, 1.0, 1.0]), [Open; 4], "the hour is over");
+}
+
+#[test]
+fn peers_are_compared_while_a_load_is_expected_of_all_of_them() {
+    let mut shard = Shard::new();
+    let targets: Vec<usize> = (0..6).map(|_| shard.add_target(4)).collect();
+    for target in &targets {
+        shard.join(*target, 1);
+        shard.set_rules(*target, vec![written(1, json!({"metric": "throughput", "peers": {}}))]);
+    }
+    let peak = exception(Effect::Expect(vec![(1, Expectation::Factor(10.0))]));
+    for target in &targets {
+        shard.set_exceptions(*target, &[(1, peak.clone())]);
+    }
+    let mut round = |minute, odd: f32| {
+        let value = |target: &usize| if *target == targets[0] { odd } else { 1000.0 };
+        (0..2).for_each(|_| {
+            for target in &targets {
+                judged(&mut shard, *target, minute, [1.0, value(target), 1.0, 1.0]);
+            }
+        });
+        shard.states(targets[0]).map(|(_, state)| state).collect::<Vec<_>>()
+    };
+    assert_eq!(round(1, 1000.0), [IncidentState::Normal]);
+    assert_eq!(round(2, 100.0), [IncidentState::Open], "the one that gets none of the expected load");
+}
+
+#[test]
+fn the_rounds_since_a_replay_are_remembered_as_live_ones_are_without_the_suppressed() {
+    // Half an hour before the hour to half an hour after it.
+    let rounds: Vec<i64> = (0..120).map(|minute| MONDAY + HOUR / 2 + minute * 60 * SECOND).collect();
+    let values = [5.0_f32; 4];
+    let remembered = |since: &[i64], live: &[i64], exceptions: &[(u64, Arc<Exception>)]| {
+        let mut shard = Shard::new();
+        let target = shard.add_target(4);
+        shard.set_rules(target, vec![written(1, json!({"metric": "latency", "pattern": {}}))]);
+        shard.set_exceptions(target, exceptions);
+        let rule = shard.cold(target).next().map(|(_, rule)| rule.clone()).unwrap();
+        let warmed = shard.replay(target, &rule).unwrap().finish();
+        assert!(shard.warm(target, 1, warmed, since.iter().map(|at| (*at, &values[..]))));
+        for at in live {
+            shard.round(&Round { target, at: *at, values: values.to_vec() }, &mut Vec::new());
+        }
+        format!("{:?}", shard.slots[target].rules[0].memory)
+    };
+    let silent = [(1, silence())];
+    assert_eq!(remembered(&rounds, &[], &[]), remembered(&[], &rounds, &[]));
+    assert_eq!(remembered(&rounds, &[], &silent), remembered(&[], &rounds, &silent));
+    assert_ne!(remembered(&rounds, &[], &silent), remembered(&rounds, &[], &[]));
 }

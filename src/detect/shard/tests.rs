@@ -298,3 +298,34 @@ fn a_workload_that_follows_people_is_judged_by_their_clock_over_its_changes() {
     let found = feed(&mut shard, target, at(summer) + HOUR, 1, &[101.0; 4]);
     assert_eq!(found, [(0, 7, ChangeKind::Pending), (30, 7, ChangeKind::Opened)]);
 }
+
+#[test]
+fn hour_and_day_of_an_expression_go_by_the_clock_of_the_baseline_in_summer_and_winter() {
+    use crate::detect::testing::{metrics, spec};
+    let at = |text: &str| text.parse::<jiff::Timestamp>().map_or(i64::MIN, jiff::Timestamp::as_millisecond);
+    let zone = crate::detect::schedule::zone("Europe/Berlin").unwrap();
+    let clock = Arc::new(Clock::new(&zone, at("2025-12-01T00:00:00Z"), at("2026-12-01T00:00:00Z")));
+    let text = "current > 5 && hour == 9 && day_of_week == 1 || current > 5 && hour == 0 && day_of_week == 2";
+    let expression =
+        crate::detect::resolve(&spec(serde_json::json!({"metric": "latency", "expression": text})), &metrics());
+    let mut shard = Shard::new();
+    let target = shard.add_target(4);
+    shard.set_rules(target, vec![TargetRule { rule: expression.unwrap(), ..limit(7, 0) }]);
+    let holds = |shard: &Shard, text: &str| shard.judge(target, 7, at(text), 9.0).map(|verdict| verdict.breach);
+    let nine_in_utc = "2026-07-13T09:30:00Z";
+    assert_eq!(holds(&shard, nine_in_utc), Some(true), "UTC without a clock");
+    shard.set_clock(target, clock);
+    assert_eq!(holds(&shard, nine_in_utc), Some(false));
+    for (local, expected) in [
+        ("2026-01-12T08:30:00Z", true),
+        ("2026-01-12T07:30:00Z", false),
+        ("2026-07-13T07:30:00Z", true),
+        ("2026-07-13T08:30:00Z", false),
+        // A day begins before UTC's does: Tuesday at half past midnight.
+        ("2026-01-12T23:30:00Z", true),
+        ("2026-07-13T22:30:00Z", true),
+        ("2026-07-12T22:30:00Z", false),
+    ] {
+        assert_eq!(holds(&shard, local), Some(expected), "{local}");
+    }
+}
