@@ -4,12 +4,14 @@
 //!
 //! Read in this order: `calendar` gives each sample its hour of the week, `series` cuts the values into hours, `shape`
 //! finds the season and `level` what moves beside it, `estimate` turns them into centre and scale, `residuals` and `tails`
-//! say how often the series goes how far from them, `summary` gives the figures that people read, `profile` is the result.
+//! say how often the series goes how far from them, `summary` gives the figures that people read, `coverage` says how much was
+//! seen, `profile` is the result.
 //! Beside them, `patterns` finds what a person would name, `validate` looks whether a profile held (both are `findings`),
 //! `usual_times` learns what each statement takes, from one interval after the other.
 
 mod calendar;
 mod codec;
+mod coverage;
 mod estimate;
 mod findings;
 mod level;
@@ -33,6 +35,7 @@ pub use usual_times::UsualTimes;
 pub use validate::{Held, Validation, validate};
 
 use calendar::HOUR_MS;
+use coverage::Coverage;
 use estimate::Estimate;
 use series::Series;
 
@@ -64,7 +67,14 @@ pub struct Options {
     pub now: i64,
 }
 
-/// Days of data below which a profile is not ready: a weekly season was not seen once.
+impl Default for Options {
+    /// What a Baseline has when nothing is said, with a window that ends at the epoch.
+    fn default() -> Self {
+        Self { outlier_removal: true, daily: true, weekly: true, minimum: None, maximum: None, window_days: 14, now: 0 }
+    }
+}
+
+/// Days of data ([`Profile::days`]) below which a profile is not ready: a weekly season was not seen once.
 pub const READY_DAYS: f64 = 7.0;
 
 /// Robust sigmas beyond which a sample is an outlier. On Gaussian noise that is one sample in 1.7 million, so that
@@ -83,14 +93,14 @@ const GREATEST: f32 = 1e30;
 /// Two passes when outliers are removed: the first profile tells which samples are outliers, the second is learnt from
 /// the rest. `None` when the window holds no usable sample.
 ///
-/// Confidence is the share of the window's hours that were seen, times the share of the season's groups (hours of the
-/// week, hours of the day, ...) that were seen: a group without samples is judged by its parents' band.
+/// What counts as a day of data, and what the confidence says: [`Profile::days`], [`Profile::confidence`].
 pub fn learn(samples: &[Sample], options: &Options) -> Option<Profile> {
-    learn_by(&Clock::utc(), samples, options)
+    learn_by(&Clock::utc(), samples, &[], options)
 }
 
-/// The same with hours of the week by a local clock: the profile is to be judged by the same clock.
-pub fn learn_by(clock: &Clock, samples: &[Sample], options: &Options) -> Option<Profile> {
+/// The same with hours of the week by a local clock: the profile is to be judged by the same clock. `older`: hours before
+/// the window, in order of time; they say when the series usually is there.
+pub fn learn_by(clock: &Clock, samples: &[Sample], older: &[Hour], options: &Options) -> Option<Profile> {
     let window_hours = i64::from(options.window_days) * 24;
     let begin = options.now.saturating_sub(window_hours.saturating_mul(HOUR_MS));
     let usable = || {
@@ -105,12 +115,10 @@ pub fn learn_by(clock: &Clock, samples: &[Sample], options: &Options) -> Option<
     let (stretch, tails) = residuals::tails(&series, &estimate, options.outlier_removal).stretched();
     estimate.clamp(options.minimum, options.maximum);
 
-    let hours_seen = series.blocks.len() as f64;
-    let days = hours_seen / 24.0;
-    let covered = (hours_seen / window_hours.max(1) as f64).min(1.0);
+    let Coverage { days, confidence } = Coverage::of(&series, older, clock, options);
     Some(Profile {
         statistics: summary::summarise(&series, &estimate, stretch, options),
-        confidence: covered * shape::groups_seen(&series, levels),
+        confidence,
         stretch,
         tails,
         days,

@@ -17,9 +17,13 @@ pub struct Profile {
     pub tails: Tails,
     /// Figures over the whole window.
     pub statistics: Statistics,
-    /// Days of data: separate hours that were seen, divided by 24.
+    /// Days of data: those between the first and the last sample of the window, to the nearest; from its begin to its
+    /// end for a series that was there before. No more than the different days that it was seen on, while these are fewer
+    /// than five or its samples fewer than thirty.
     pub days: f64,
-    /// How far the profile can be trusted, 0 to 1: see [`super::learn`].
+    /// How far the profile can be trusted, 0 to 1: the share of the window since the first sample, times the share seen of
+    /// the hours at which the series usually is there (those of the week at which it was seen in the window or in the four
+    /// weeks before). Hours at which it never was have a wide band of all others and take nothing from it.
     pub confidence: f64,
     /// Whether there is enough data to judge by: [`super::READY_DAYS`].
     pub ready: bool,

@@ -27,7 +27,9 @@ pub(super) fn summarise(series: &Series, estimate: &Estimate, stretch: Stretch, 
         .iter()
         .fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), value| (low.min(*value), high.max(*value)));
     let [median, p95, p99] = stats::quantiles(&mut values, [0.5, 0.95, 0.99]).unwrap_or_default();
-    let bands = || estimate.centre.iter().zip(&estimate.scale);
+    // What is shown is what was seen.
+    let bands = || estimate.centre.iter().zip(&estimate.scale).zip(&estimate.is_own).filter(|(_, own)| **own);
+    let bands = || bands().map(|(band, _)| band);
     let (below, above) = (SHOWN_SIGMAS * f64::from(stretch.below), SHOWN_SIGMAS * f64::from(stretch.above));
     let lowest = bands().map(|(centre, scale)| centre - below * scale).fold(f64::INFINITY, f64::min);
     let highest = bands().map(|(centre, scale)| centre + above * scale).fold(f64::NEG_INFINITY, f64::max);

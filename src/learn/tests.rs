@@ -98,7 +98,22 @@ fn an_hour_never_seen_takes_the_figures_of_its_hour_of_the_day() {
         .collect();
     let profile = learnt(&samples, &options(14));
     assert!((profile.centre[unseen] - 100.0).abs() < 1.0);
-    assert!(profile.confidence < 1.0);
+}
+
+#[test]
+fn hours_never_seen_are_judged_by_all_that_was_seen_with_a_wider_band() {
+    // An office: between 100 and 170 over the day, from nine to five on working days.
+    let is_office = |at: i64| hour_of_week(at) < 120 && (9..17).contains(&(hour_of_week(at) % 24));
+    let value = |at: i64| 100.0 + 10.0 * (hour_of_week(at) % 24 - 9) as f64 + 2.0 * noise(at);
+    let samples = series(14, MINUTE, |at| if is_office(at) { value(at) } else { f64::NAN });
+    let profile = learnt(&samples, &options(14));
+    let night = MONDAY + 3 * HOUR_MS;
+    for usual in [100.0, 135.0, 170.0] {
+        assert!(sigmas(&profile, night, usual).abs() < 3.0, "{usual}: {}", sigmas(&profile, night, usual));
+    }
+    assert!(sigmas(&profile, night, 400.0) > 5.0, "what was never seen at any hour is far from all of them");
+    assert!(sigmas(&profile, MONDAY + 9 * HOUR_MS, 170.0) > 10.0, "hours that were seen keep their own band");
+    assert!(profile.statistics.upper < 200.0, "what is shown is what was seen: {}", profile.statistics.upper);
 }
 
 #[test]
@@ -167,17 +182,6 @@ fn six_days_are_not_ready_and_seven_are() {
     assert!(!profile.ready);
     assert!((profile.days - 6.0).abs() < 1e-9);
     assert!(learnt(&series(7, MINUTE, |at| 10.0 + noise(at)), &options(14)).ready);
-}
-
-#[test]
-fn readiness_counts_hours_with_data_and_not_the_span() {
-    // One hour a day for fourteen days.
-    let samples: Vec<Sample> =
-        series(14, MINUTE, |_| 10.0).into_iter().filter(|sample| hour_of_week(sample.at) % 24 == 9).collect();
-    let profile = learnt(&samples, &options(14));
-    assert!(!profile.ready);
-    assert!((profile.days - 14.0 / 24.0).abs() < 1e-9);
-    assert!(profile.confidence < 0.01);
 }
 
 #[test]

@@ -56,6 +56,8 @@ pub struct Hour {
     pub at: i64,
     /// Arithmetic mean of its values.
     pub mean: f32,
+    /// Greatest of its values.
+    pub maximum: f32,
 }
 
 /// An hour in local time.
@@ -109,22 +111,23 @@ pub fn find_patterns(
 /// Means of the hours of samples in order of time.
 fn hours(samples: &[Sample]) -> Vec<Hour> {
     let mut found: Vec<Hour> = Vec::new();
-    let (mut end, mut sum, mut count) = (i64::MIN, 0.0, 0_u32);
-    let mut close = |end: i64, sum: f64, count: u32| {
+    let (mut end, mut sum, mut count, mut maximum) = (i64::MIN, 0.0, 0_u32, f32::NEG_INFINITY);
+    let mut close = |end: i64, sum: f64, count: u32, maximum: f32| {
         if count > 0 {
-            found.push(Hour { at: end.saturating_sub(HOUR_MS), mean: (sum / f64::from(count)) as f32 });
+            found.push(Hour { at: end.saturating_sub(HOUR_MS), mean: (sum / f64::from(count)) as f32, maximum });
         }
     };
     for sample in samples.iter().filter(|sample| sample.value.abs() <= super::GREATEST) {
         if sample.at >= end {
-            close(end, sum, count);
+            close(end, sum, count, maximum);
             end = sample.at.div_euclid(HOUR_MS).saturating_add(1).saturating_mul(HOUR_MS);
-            (sum, count) = (0.0, 0);
+            (sum, count, maximum) = (0.0, 0, f32::NEG_INFINITY);
         }
         sum += f64::from(sample.value);
         count += 1;
+        maximum = maximum.max(sample.value);
     }
-    close(end, sum, count);
+    close(end, sum, count, maximum);
     found
 }
 

@@ -39,7 +39,7 @@ fn found_by(clock: &Clock, samples: &[Sample], older: &[Hour], events: &[i64]) -
         window_days: 14,
         now: at("2026-11-30T00:00:00Z"),
     };
-    let profile = learn_by(clock, samples, &options).unwrap();
+    let profile = learn_by(clock, samples, older, &options).unwrap();
     find_patterns(samples, older, events, &profile, clock)
 }
 
@@ -102,7 +102,7 @@ fn hours(days: i64, value: impl Fn(i64) -> f64) -> Vec<Hour> {
     let end = at("2026-11-16T00:00:00Z");
     (0..days * 24)
         .map(|hour| end - (days * 24 - hour) * HOUR_MS)
-        .map(|at| Hour { at, mean: value(at) as f32 })
+        .map(|at| Hour { at, mean: value(at) as f32, maximum: value(at) as f32 })
         .collect()
 }
 
@@ -195,7 +195,7 @@ proptest::proptest! {
         let end = at("2026-11-30T00:00:00Z");
         let samples: Vec<Sample> =
             values.iter().rev().enumerate().map(|(index, value)| Sample { at: end - index as i64 * HOUR_MS / 2, value: *value }).rev().collect();
-        let older: Vec<Hour> = values.iter().rev().enumerate().map(|(index, value)| Hour { at: end - (index as i64 + 400) * HOUR_MS, mean: *value }).rev().collect();
+        let older: Vec<Hour> = values.iter().rev().enumerate().map(|(index, value)| Hour { at: end - (index as i64 + 400) * HOUR_MS, mean: *value, maximum: *value }).rev().collect();
         if samples.iter().any(|sample| sample.value.abs() <= crate::learn::GREATEST) {
             let patterns = found_by(&Clock::utc(), &samples, &older, &[end]);
             proptest::prop_assert!(patterns.len() <= MOST_PATTERNS);
