@@ -71,6 +71,7 @@ impl Detect for Degradation {
 
     const NAME: &'static str = "degradation";
     const NEEDS_PROFILE: bool = false;
+    const TAKES_HOURS: bool = true;
 
     fn resolve(
         spec: &AnomalyRuleSpec,

@@ -71,6 +71,7 @@ impl Detect for Forecast {
 
     const NAME: &'static str = "forecast";
     const NEEDS_PROFILE: bool = false;
+    const TAKES_HOURS: bool = true;
     const PREDICTS: bool = true;
 
     fn resolve(

@@ -61,6 +61,10 @@ trait Detect: Sized {
     /// Whether it judges all metrics of a database together: it is then stepped by every round with any value at all,
     /// and its replay has all metrics. Otherwise a round without a value of its metric passes it by.
     const JUDGES_ALL: bool = false;
+    /// Whether its replay begins with one value for each hour, where the samples do not reach back as far as it wants:
+    /// samples are kept for the Baseline's window, figures of hours for 400 days. For one that looks at hours and longer;
+    /// not for one that judges the course of single samples, nor for one of all metrics.
+    const TAKES_HOURS: bool = false;
 
     /// Resolves its part of a spec for the metric of that index, which a detector may replace (share of a maximum).
     /// `None` when the spec has no such part.
@@ -152,6 +156,11 @@ macro_rules! detectors {
             /// Whether it judges all metrics of a database together.
             pub fn judges_all(&self) -> bool {
                 match self { $(Self::$detector(_) => <$detector as Detect>::JUDGES_ALL),+ }
+            }
+
+            /// Whether its replay begins with values of hours where the samples do not reach back as far as it wants.
+            pub fn takes_hours(&self) -> bool {
+                match self { $(Self::$detector(_) => <$detector as Detect>::TAKES_HOURS),+ }
             }
 
             /// How much recent history its memory wants to have replayed, in ms; `None` for none.

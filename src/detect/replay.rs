@@ -89,6 +89,11 @@ impl Replay {
         self.detector.history().unwrap_or(0)
     }
 
+    /// Whether it begins with values of hours ([`Self::take`]) where samples do not reach back as far as is wanted.
+    pub fn takes_hours(&self) -> bool {
+        self.detector.takes_hours() && !self.detector.judges_all()
+    }
+
     /// Indices of the metrics whose history is wanted.
     pub fn wants(&self) -> Vec<usize> {
         if self.detector.judges_all() { (0..self.metrics).collect() } else { vec![self.metric] }

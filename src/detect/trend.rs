@@ -68,6 +68,7 @@ impl Detect for Trend {
 
     const NAME: &'static str = "trend";
     const NEEDS_PROFILE: bool = false;
+    const TAKES_HOURS: bool = true;
 
     fn resolve(
         spec: &AnomalyRuleSpec,
