@@ -23,7 +23,7 @@ const HISTORY_ROUNDS: i64 = 8640;
 const RULES: [(&str, &str); 9] = [
     ("limit", "{metric: response_time, limit: {above: 500}}"),
     ("sigma", "{metric: response_time, sigma: {above: 3}}"),
-    ("trend", "{metric: response_time, trend: {direction: up}}"),
+    ("trend", "{metric: response_time, trend: {direction: increasing}}"),
     ("degradation", "{metric: response_time, degradation: {by: 20, over: 7d}}"),
     ("forecast", "{metric: response_time, forecast: {above: 500, within: 2h}}"),
     ("pattern", "{metric: response_time, pattern: {}}"),

@@ -5,7 +5,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Detect, DurationText, LocalReference};
+use super::{Decimal, Detect, DurationText, LocalReference};
 
 /// What counts as anomalous for a Baseline's databases, for how long, how severe it is and what to do about it.
 #[derive(Clone, CustomResource, Debug, Deserialize, KubeSchema, PartialEq, Serialize)]
@@ -35,6 +35,7 @@ use super::{Detect, DurationText, LocalReference};
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = ("!has(self.confidence) || (type(self.confidence) == int ? int(self.confidence) >= 0 && int(self.confidence) <= 100 : string(self.confidence).matches('^[0-9]{1,3}([.][0-9]{1,9})?$') && double(string(self.confidence)) <= 100.0)", "confidence: must be a number of percent between 0 and 100, such as 85 or \"99.9\""))]
 pub struct AnomalyRuleSpec {
     /// The Baseline whose databases this rule watches.
     pub baseline_ref: LocalReference,
@@ -49,10 +50,9 @@ pub struct AnomalyRuleSpec {
     /// How severe it is.
     #[serde(default)]
     pub severity: Severity,
-    /// Least confidence of a verdict, in percent: 0 to 100. A verdict below it is no breach.
+    /// Least confidence of a verdict, in percent: 0 to 100, such as 85 or "99.9". A verdict below it is no breach.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0, max = 100))]
-    pub confidence: Option<u8>,
+    pub confidence: Option<Decimal>,
     /// How readily the detector speaks. Of sigma, peers and an expression's baseline_std_dev, low widens the band by 1.5
     /// and high narrows it to 0.75. Of trend and degradation it is the chance that is put up with: low 0.1 %, medium 1 %,
     /// high 5 %; of queryMix low 0.01 %, medium 0.1 %, high 1 %. Of pattern and multivariate it is how rare a score must
@@ -144,5 +144,6 @@ pub enum IncidentState {
     Open,
     Clearing,
     NoData,
+    Learning,
     Suppressed,
 }

@@ -64,6 +64,10 @@ pub enum ChangeKind {
     NoData,
     /// A value again after `NoData`.
     DataBack,
+    /// There are values, and no verdict yet: of the rule, not of its incident.
+    Learning,
+    /// The first verdict after that.
+    Judged,
     /// An exception became active: of the rule, not of its incident.
     ExceptionBegan,
     /// No exception is active any more.
@@ -78,7 +82,12 @@ impl ChangeKind {
             Self::Normal | Self::Resolved => Some(Phase::Normal),
             Self::Opened | Self::Reopened => Some(Phase::Open),
             Self::Clearing => Some(Phase::Clearing),
-            Self::NoData | Self::DataBack | Self::ExceptionBegan | Self::ExceptionOver => None,
+            Self::NoData
+            | Self::DataBack
+            | Self::Learning
+            | Self::Judged
+            | Self::ExceptionBegan
+            | Self::ExceptionOver => None,
         }
     }
 

@@ -19,6 +19,7 @@ impl Detect for Limit {
 
     const NAME: &'static str = "limit";
     const NEEDS_PROFILE: bool = false;
+    const NEEDS: &'static str = "a value of its metric";
 
     fn resolve(
         spec: &AnomalyRuleSpec,

@@ -56,6 +56,8 @@ trait Detect: Sized {
     const NAME: &'static str;
     /// Whether it has no verdict before the metric's profile is ready; only then [`Sight::normal`] is filled.
     const NEEDS_PROFILE: bool;
+    /// What there must be before its first verdict, for a person who waits for it.
+    const NEEDS: &'static str;
     /// Whether a breach is about what is to come: its incident opens as `Predicted`, and nothing is fixed for it.
     const PREDICTS: bool = false;
     /// Whether it judges all metrics of a database together: it is then stepped by every round with any value at all,
@@ -141,6 +143,11 @@ macro_rules! detectors {
             /// Whether it has no verdict before the metric's profile is ready.
             pub fn needs_profile(&self) -> bool {
                 match self { $(Self::$detector(_) => <$detector as Detect>::NEEDS_PROFILE),+ }
+            }
+
+            /// What there must be before its first verdict, for a person who waits for it.
+            pub fn needs(&self) -> &'static str {
+                match self { $(Self::$detector(_) => <$detector as Detect>::NEEDS),+ }
             }
 
             /// Whether a breach is about what is to come.

@@ -87,6 +87,7 @@ impl Detect for Multivariate {
 
     const NAME: &'static str = "multivariate";
     const NEEDS_PROFILE: bool = false;
+    const NEEDS: &'static str = "1,000 rounds of its metrics";
     const JUDGES_ALL: bool = true;
 
     fn resolve(

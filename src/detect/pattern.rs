@@ -40,6 +40,7 @@ impl Detect for Pattern {
 
     const NAME: &'static str = "pattern";
     const NEEDS_PROFILE: bool = false;
+    const NEEDS: &'static str = "150 values of its metric";
 
     fn resolve(
         spec: &AnomalyRuleSpec,

@@ -62,6 +62,7 @@ impl Detect for Peers {
 
     const NAME: &'static str = "peers";
     const NEEDS_PROFILE: bool = false;
+    const NEEDS: &'static str = "at least 3 other databases of the Baseline in the same role";
 
     fn resolve(spec: &AnomalyRuleSpec, metric: usize, _: &MetricSet) -> Option<Result<(usize, Self), FieldError>> {
         let written = spec.detect.peers.as_ref()?;

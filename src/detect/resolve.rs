@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::units::plain_number;
 use super::{Detector, Memory, MetricSet, Sight, Verdict};
 use crate::api::{AnomalyRuleSpec, DurationText};
 
@@ -63,11 +64,12 @@ pub fn resolve(spec: &AnomalyRuleSpec, metrics: &MetricSet) -> Result<Rule, Fiel
     }
     let for_ms = milliseconds("for", &spec.for_)?;
     let resolve_after_ms = spec.resolve_after.as_ref().map_or(Ok(for_ms), |text| milliseconds("resolveAfter", text))?;
-    let confidence = spec.confidence.unwrap_or(0);
-    if confidence > 100 {
-        return Err(FieldError::new("confidence", &confidence, "0 to 100"));
-    }
-    Ok(Rule { metric, detector, for_ms, resolve_after_ms, minimum_confidence: f64::from(confidence) / 100.0 })
+    let minimum_confidence = spec.confidence.as_ref().map_or(Ok(0.0), |percent| {
+        let within = plain_number(percent).filter(|percent| (0.0..=100.0).contains(percent));
+        let allowed = "0 to 100, such as 85 or \"99.9\"";
+        within.map(|percent| percent / 100.0).ok_or_else(|| FieldError::new("confidence", percent, allowed))
+    })?;
+    Ok(Rule { metric, detector, for_ms, resolve_after_ms, minimum_confidence })
 }
 
 /// Index of a metric by its name.
@@ -120,7 +122,8 @@ impl Rule {
         let band = self.detector.band(memory, sight);
         let metric = self.detector.carrier(memory, sight);
         let value = if metric == sight.metric { sight.value } else { sight.value_of(metric).unwrap_or(f64::NAN) };
-        let normal = if metric == sight.metric { sight.normal } else { sight.normal_of(metric) };
+        let own = sight.normal.filter(|_| metric == sight.metric);
+        let normal = own.or_else(|| sight.normal_of(metric));
         let sigmas = normal.filter(|_| band.centre.is_some()).map(|normal| normal.sigmas(value));
         Some(Verdict {
             at: sight.at,

@@ -91,6 +91,8 @@ struct Watched {
     memory: Memory,
     /// The memory waits for its history: no verdict.
     cold: bool,
+    /// Whether it gave a verdict since it remembers what it does; `None` before the first value.
+    judged: Option<bool>,
     exempt: Exempt,
 }
 
@@ -99,7 +101,7 @@ impl Watched {
         let TargetRule { id, rule, expected_interval_ms } = rule;
         let timing = Timing { for_ms: rule.for_ms, resolve_after_ms: rule.resolve_after_ms, expected_interval_ms };
         let (memory, cold) = (rule.detector.memory(), rule.detector.history().is_some());
-        Self { id, rule, timing, incident: Incident::default(), memory, cold, exempt: Exempt::default() }
+        Self { id, rule, timing, incident: Incident::default(), memory, cold, judged: None, exempt: Exempt::default() }
     }
 
     /// Takes over what another state of the same rule has: the memory when it is judged in the same way, the incident
@@ -112,6 +114,7 @@ impl Watched {
         if self.rule.metric == before.rule.metric && self.rule.detector == before.rule.detector {
             self.memory = before.memory;
             self.cold = before.cold;
+            self.judged = before.judged;
         }
     }
 
@@ -120,6 +123,20 @@ impl Watched {
         let Detector::Limit(limit) = &self.rule.detector else { return false };
         let above = limit.above.is_some_and(|above| sight.value > above);
         self.exempt.is_active() && self.exempt.active().covers(sight.value, around.normal(sight.metric).as_ref(), above)
+    }
+
+    /// Notes whether there was a verdict; what changed by that.
+    fn heard(&mut self, event: Event) -> Option<ChangeKind> {
+        let judged = match event {
+            Event::Breach | Event::Clear => true,
+            Event::Unjudged => self.judged.unwrap_or(false),
+            Event::Missing | Event::Suppressed => return None,
+        };
+        match (self.judged.replace(judged), judged) {
+            (None, false) => Some(ChangeKind::Learning),
+            (Some(false), true) => Some(ChangeKind::Judged),
+            _ => None,
+        }
     }
 
     fn dropped(&self) -> Option<Dropped> {
@@ -277,6 +294,7 @@ impl Shard {
         for watched in self.slots.get_mut(target).into_iter().flat_map(|slot| &mut slot.rules) {
             watched.memory = watched.rule.detector.memory();
             watched.cold = watched.rule.detector.history().is_some();
+            watched.judged = None;
         }
     }
 
@@ -349,6 +367,10 @@ impl Shard {
                 let onset = before.onset().unwrap_or(at);
                 changes.push(Change { target, rule: watched.id, kind, onset, verdict: None, evidence: Vec::new() });
             }
+            if let Some(kind) = watched.heard(event) {
+                let onset = before.onset().unwrap_or(at);
+                changes.push(Change { target, rule: watched.id, kind, onset, verdict: None, evidence: Vec::new() });
+            }
             let step = before.step(at, event, &watched.timing);
             watched.incident = step.incident;
             if step.data.is_none() && step.phase.is_none() {
@@ -371,12 +393,18 @@ impl Shard {
         }
     }
 
-    /// The state of each of a target's rules, by id. One that is suppressed says so unless its incident is open.
+    /// The state of each of a target's rules, by id. One that is suppressed says so unless its incident is open, one that
+    /// has values and never gave a verdict is learning.
     pub fn states(&self, target: usize) -> impl Iterator<Item = (u64, IncidentState)> {
         let slot = self.slots.get(target);
         slot.into_iter().flat_map(|slot| &slot.rules).map(|watched| {
             let silent = watched.exempt.is_suppressed() && !watched.incident.phase().is_open();
-            (watched.id, if silent { IncidentState::Suppressed } else { watched.incident.state() })
+            let state = match watched.incident.state() {
+                _ if silent => IncidentState::Suppressed,
+                IncidentState::Normal if watched.judged == Some(false) => IncidentState::Learning,
+                state => state,
+            };
+            (watched.id, state)
         })
     }
 

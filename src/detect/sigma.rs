@@ -32,6 +32,7 @@ impl Detect for Sigma {
 
     const NAME: &'static str = "sigma";
     const NEEDS_PROFILE: bool = true;
+    const NEEDS: &'static str = "7 days of history of its metric";
 
     fn resolve(spec: &AnomalyRuleSpec, metric: usize, _: &MetricSet) -> Option<Result<(usize, Self), FieldError>> {
         let written = spec.detect.sigma.as_ref()?;

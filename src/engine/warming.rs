@@ -57,10 +57,10 @@ impl Task {
             return;
         }
         for (rule, meaning) in self.shard.cold(index) {
+            let Some(replay) = self.shard.replay(index, meaning) else { continue };
             if !target.warming.insert(rule) {
                 continue;
             }
-            let Some(replay) = self.shard.replay(index, meaning) else { continue };
             let course = Course {
                 store: self.store.clone(),
                 key: target.series.key.clone(),
@@ -84,18 +84,27 @@ impl Task {
         if target.incarnation != incarnation {
             return;
         }
-        // A replay that broke off is not tried over and over.
-        let Some(warmed) = warmed else { return };
         target.warming.remove(&rule);
-        let until = target.other_role_until;
-        let recent = target.recent.iter().filter(|(at, _)| until.is_none_or(|until| *at > until));
-        let recent = recent.map(|(at, values)| (*at, &**values));
-        if self.shard.warm(index, rule, warmed, recent) {
-            let name = self.rules.get(rule).map(|rule| rule.name.as_str());
-            tracing::info!(target = %target.settings.key, rule = name, "the rule remembers its history");
+        let warmed = warmed.or_else(|| self.nothing_remembered(index, rule));
+        if let (Some(warmed), Some(Some(target))) = (warmed, self.targets.get(index)) {
+            let until = target.other_role_until;
+            let recent = target.recent.iter().filter(|(at, _)| until.is_none_or(|until| *at > until));
+            let recent = recent.map(|(at, values)| (*at, &**values));
+            if self.shard.warm(index, rule, warmed, recent) {
+                let name = self.rules.get(rule).map(|rule| rule.name.as_str());
+                tracing::info!(target = %target.settings.key, rule = name, "the rule remembers its history");
+            }
         }
         // It may have been edited meanwhile: then this was the memory of another rule.
         self.warm(index);
+    }
+
+    /// The memory of a rule whose replay broke off: empty, for the next one would break off as well.
+    fn nothing_remembered(&self, index: usize, rule: u64) -> Option<Warmed> {
+        let (_, meaning) = self.shard.cold(index).find(|(id, _)| *id == rule)?;
+        let name = self.rules.get(rule).map(|rule| rule.name.as_str());
+        tracing::error!(rule = name, "the history broke off the rule's replay; it begins without it");
+        Some(self.shard.replay(index, meaning)?.finish())
     }
 }
 

@@ -130,5 +130,6 @@ fn word(departure: Departure) -> &'static str {
         Departure::Level => "level",
         Departure::Spread => "spread",
         Departure::Shape => "shape",
+        Departure::Bond => "bond",
     }
 }

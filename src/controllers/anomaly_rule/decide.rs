@@ -35,11 +35,11 @@ pub fn decide(rule: &AnomalyRule, observed: &Observed, now: Timestamp) -> Decisi
     if ready.status == Some(false) {
         said.push(Said::yes(types::STALLED, ready.reason, ready.message));
     }
+    let name = rule.metadata.name.clone().unwrap_or_default();
     if let Some(resolved) = &resolved {
-        said.push(learning(resolved, observed));
+        said.push(learning(&name, resolved, observed));
     }
     let stored = rule.status.clone().unwrap_or_default();
-    let name = rule.metadata.name.clone().unwrap_or_default();
     let targets: Vec<TargetState> = observed
         .targets
         .iter()
@@ -105,27 +105,35 @@ fn remediation_problem(rule: &AnomalyRule, observed: &Observed) -> Option<Said> 
     ))
 }
 
-fn learning(resolved: &detect::Rule, observed: &Observed) -> Said {
+fn learning(rule: &str, resolved: &detect::Rule, observed: &Observed) -> Said {
     let metrics = observed.baseline.as_ref().map(|baseline| MetricSet::new(&baseline.spec.custom_metrics));
-    let name =
+    let metric =
         metrics.as_ref().and_then(|metrics| metrics.get(resolved.metric)).map_or("", |meaning| meaning.name.as_str());
     let detector = &resolved.detector;
     let needs_profile = match detector {
         Detector::Expression(expression) => expression.needs_profile(),
         detector => detector.needs_profile(),
     };
+    let unjudged = observed.targets.iter().find(|(_, view)| view.incidents.get(rule) == Some(&IncidentState::Learning));
     let waiting = needs_profile
         && (observed.targets.is_empty()
             || observed
                 .targets
                 .iter()
-                .any(|(_, view)| !view.learnt.iter().any(|learnt| learnt.metric == name && learnt.ready)));
+                .any(|(_, view)| !view.learnt.iter().any(|learnt| learnt.metric == metric && learnt.ready)));
     if waiting {
         Said::yes(
             types::LEARNING,
             reasons::INSUFFICIENT_HISTORY,
-            format!("{name}: fewer than 7 days of history for at least one database; {} waits for it", detector.name()),
+            format!(
+                "{metric}: fewer than 7 days of history for at least one database; {} waits for it",
+                detector.name()
+            ),
         )
+    } else if let Some((key, _)) = unjudged {
+        let (detector, needs) = (detector.name(), detector.needs());
+        let message = format!("{}: {detector} has given no verdict yet; it needs {needs}", key.pod);
+        Said::yes(types::LEARNING, reasons::INSUFFICIENT_HISTORY, message)
     } else {
         Said::no(types::LEARNING, reasons::LEARNT, "every database can be judged")
     }

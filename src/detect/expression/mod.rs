@@ -64,6 +64,7 @@ impl Detect for Expression {
 
     const NAME: &'static str = "expression";
     const NEEDS_PROFILE: bool = false;
+    const NEEDS: &'static str = "values of the metrics that it names, and 7 days of history where it names what is normal";
 
     fn resolve(
         spec: &AnomalyRuleSpec,

@@ -176,7 +176,10 @@ proptest! {
                 ChangeKind::Clearing => prop_assert!(matches!(last, ChangeKind::Opened | ChangeKind::Reopened)),
                 ChangeKind::Reopened => prop_assert_eq!(last, ChangeKind::Clearing),
                 ChangeKind::Resolved => prop_assert!(open),
-                ChangeKind::ExceptionBegan | ChangeKind::ExceptionOver => prop_assert!(false, "not of an incident"),
+                ChangeKind::Learning
+                | ChangeKind::Judged
+                | ChangeKind::ExceptionBegan
+                | ChangeKind::ExceptionOver => prop_assert!(false, "not of an incident"),
             }
             open = match change {
                 ChangeKind::Opened => true,

@@ -191,15 +191,20 @@ fn durations_have_defaults_and_errors_name_them() {
     assert!(message(&AnomalyRuleSpec { for_: "5 m".into(), ..sigma("3") }).starts_with("for: found \"5 m\""));
     let after = AnomalyRuleSpec { resolve_after: Some("soon".into()), ..sigma("3") };
     assert!(message(&after).starts_with("resolveAfter: found \"soon\""));
-    assert!(message(&AnomalyRuleSpec { confidence: Some(101), ..sigma("3") }).starts_with("confidence: found \"101\""));
+    for wrong in [Decimal::Whole(101), Decimal::Text("85%".to_owned())] {
+        let found = format!("confidence: found {:?}, allowed 0 to 100", wrong.to_string());
+        let said = message(&AnomalyRuleSpec { confidence: Some(wrong), ..sigma("3") });
+        assert!(said.starts_with(&found), "{said}");
+    }
 }
 
 #[test]
 fn a_verdict_below_the_rules_confidence_is_no_breach() {
     // One sample in 56 of normal life lies as far above.
     let sight = Sight::new(7, 0, 12.1).with_normal(Some(normal()));
-    for (confidence, breach) in [(None, true), (Some(99), false), (Some(98), true)] {
-        let rule = resolve(&AnomalyRuleSpec { confidence, ..sigma("2") }, &metrics());
+    for (confidence, breach) in [(None, true), (Some("99"), false), (Some("98.5"), false), (Some("98"), true)] {
+        let percent = confidence.map(|percent| Decimal::Text(percent.to_owned()));
+        let rule = resolve(&AnomalyRuleSpec { confidence: percent, ..sigma("2") }, &metrics());
         let verdict = rule.ok().and_then(|rule| rule.judge(&rule.detector.memory(), &sight));
         assert_eq!(verdict.map(|verdict| (verdict.at, verdict.breach)), Some((7, breach)), "{confidence:?}");
         assert!(verdict.and_then(|verdict| verdict.sigmas).is_some_and(|sigmas| (sigmas - 2.1).abs() < 1e-9));

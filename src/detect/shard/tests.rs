@@ -57,21 +57,22 @@ fn a_limit_works_without_any_profile() {
 }
 
 #[test]
-fn sigma_stays_normal_until_the_profile_is_ready_and_then_judges() {
+fn sigma_is_learning_until_the_profile_is_ready_and_then_judges() {
     let mut shard = Shard::new();
     let target = shard.add_target(1);
     shard.set_rules(target, vec![sigma(7, 0)]);
-    for unready in [None, Some(profile(|_| 10.0, false))] {
+    let told = [&[(0, 7, ChangeKind::Learning)][..], &[]];
+    for (unready, told) in [None, Some(profile(|_| 10.0, false))].into_iter().zip(told) {
         shard.set_profile(target, 0, unready.as_ref());
-        assert_eq!(feed(&mut shard, target, MONDAY, 1, &[1e6; 10]), []);
+        assert_eq!(feed(&mut shard, target, MONDAY, 1, &[1e6; 10]), told);
         assert!(!shard.is_ready(target, 0));
-        assert_eq!(shard.states(target).collect::<Vec<_>>(), [(7, IncidentState::Normal)]);
+        assert_eq!(shard.states(target).collect::<Vec<_>>(), [(7, IncidentState::Learning)]);
         assert_eq!(shard.band(target, 0, MONDAY, 3.0), None);
     }
     shard.set_profile(target, 0, Some(&profile(|_| 10.0, true)));
     assert!(shard.is_ready(target, 0));
     let found = feed(&mut shard, target, MONDAY + HOUR, 1, &[17.0; 4]);
-    assert_eq!(found, [(0, 7, ChangeKind::Pending), (30, 7, ChangeKind::Opened)]);
+    assert_eq!(found, [(0, 7, ChangeKind::Judged), (0, 7, ChangeKind::Pending), (30, 7, ChangeKind::Opened)]);
 }
 
 #[test]

@@ -1,7 +1,13 @@
-//! Several series of one database judged together: the one that departs most speaks for all.
+//! Several series of one database judged together: the one that departs most speaks for all, and so does a row in which
+//! they do not move together as they do, though each by itself is as ever.
 //!
-//! Each series is judged by a stream of its own, and must be as much surer as there are series: with twenty of them, one
-//! in twenty samples is the rarest of its own twenty. This bound (Bonferroni's) holds however the series hang together.
+//! Each series is judged by a stream of its own, and what they are together by one judge more. Each judge must be as much
+//! surer as there are judges: with twenty of them, one in twenty samples is the rarest of its own twenty. This bound
+//! (Bonferroni's) holds however the judges hang together.
+
+mod bond;
+
+use bond::Bond;
 
 use super::{Reading, Stream, StreamOptions};
 
@@ -19,37 +25,69 @@ pub struct JointReading {
 /// Several series, judged row by row.
 #[derive(Clone, Debug)]
 pub struct Joint {
-    streams: Vec<Stream>,
+    columns: Vec<Column>,
+    /// `None` for fewer than two columns.
+    bond: Option<Bond>,
     incidents: u64,
+    open: bool,
+}
+
+/// One series.
+#[derive(Clone, Debug)]
+struct Column {
+    stream: Stream,
+    /// Whether its incident was open when it last had a value: one without proves no recovery.
     open: bool,
 }
 
 impl Joint {
     /// So many columns, of which nothing was seen.
     pub fn new(columns: usize, options: StreamOptions) -> Self {
-        let threshold = 1.0 - (1.0 - options.threshold) / columns.max(1) as f64;
-        let stream = Stream::new(StreamOptions { threshold, ..options });
-        Self { streams: vec![stream; columns], incidents: 0, open: false }
+        let threshold = 1.0 - (1.0 - options.threshold) / judges(columns);
+        let column = Column { stream: Stream::new(StreamOptions { threshold, ..options }), open: false };
+        let bond = (columns > 1).then(|| Bond::new(threshold));
+        Self { columns: vec![column; columns], bond, incidents: 0, open: false }
     }
 
     /// Judges a row and learns from it. `at` in milliseconds since the Unix epoch; absent values as in
     /// [`Stream::sample`], and so is a value that the row does not have.
     pub fn sample(&mut self, at: i64, values: &[f64]) -> JointReading {
-        let columns = self.streams.len().max(1) as f64;
+        let judges = judges(self.columns.len());
+        let decades_of = |score: f64| {
+            let chance = (judges * (1.0 - score)).min(1.0);
+            (chance < 0.1).then(|| -chance.max(f64::MIN_POSITIVE).log10())
+        };
         let (mut column_of_most, mut most) = (0, Reading::UNKNOWN);
         let (mut anomalous, mut open) = (false, false);
         let mut carriers = Vec::new();
-        for (column, stream) in self.streams.iter_mut().enumerate() {
-            let reading = stream.sample(at, values.get(column).copied().unwrap_or(f64::NAN));
-            anomalous |= reading.anomalous;
-            open |= reading.incident.is_some();
-            let chance = (columns * (1.0 - reading.score)).min(1.0);
-            if chance < 0.1 {
-                carriers.push((column, -chance.max(f64::MIN_POSITIVE).log10()));
+        let mut residuals = Vec::with_capacity(self.columns.len());
+        let mut bands = Vec::with_capacity(self.columns.len());
+        for (place, column) in self.columns.iter_mut().enumerate() {
+            let value = values.get(place).copied().unwrap_or(f64::NAN);
+            let reading = column.stream.sample(at, value);
+            if reading.expected.is_finite() {
+                column.open = reading.incident.is_some();
             }
+            anomalous |= reading.anomalous;
+            open |= column.open;
+            carriers.extend(decades_of(reading.score).map(|decades| (place, decades)));
             // A known column beats an unknown one of the same score.
             if reading.score > most.score || most.expected.is_nan() && reading.expected.is_finite() {
-                (column_of_most, most) = (column, reading);
+                (column_of_most, most) = (place, reading);
+            }
+            residuals.push(residual(value, &reading));
+            bands.push(reading);
+        }
+        if let Some(found) = self.bond.as_mut().map(|bond| bond.sample(at, &residuals)) {
+            anomalous |= found.anomalous;
+            open |= found.open;
+            if found.score > most.score
+                && let Some((column, reading)) = bands.get(found.column).map(|reading| (found.column, *reading))
+            {
+                (column_of_most, most) = (column, Reading { score: found.score, ..reading });
+                most.departure = Some(super::Departure::Bond);
+                let decades = decades_of(found.score).unwrap_or(0.0);
+                carriers = found.shares.iter().map(|(column, share)| (*column, share * decades)).collect();
             }
         }
         if open && !self.open {
@@ -61,11 +99,27 @@ impl Joint {
             *share /= total;
         }
         carriers.sort_by(|(_, one), (_, other)| other.total_cmp(one));
-        let score = (1.0 - columns * (1.0 - most.score)).max(0.0);
+        let score = (1.0 - judges * (1.0 - most.score)).max(0.0);
+        if score < 0.9 {
+            carriers.clear();
+        }
         let incident = open.then_some(self.incidents);
         let reading = Reading { score, anomalous, incident, ..most };
         JointReading { reading, column: column_of_most, carriers }
     }
+}
+
+/// One for each column and one for all together.
+fn judges(columns: usize) -> f64 {
+    if columns > 1 { columns as f64 + 1.0 } else { 1.0 }
+}
+
+/// Distance from what was expected in half widths of the band; `NaN` where nothing was.
+fn residual(value: f64, reading: &Reading) -> f32 {
+    let half =
+        if value < reading.expected { reading.expected - reading.lower } else { reading.upper - reading.expected };
+    // Of a band that ends at a physical bound no more is known than that it is not wider.
+    ((value - reading.expected) / half.max(f64::MIN_POSITIVE)) as f32
 }
 
 #[cfg(test)]
@@ -116,5 +170,47 @@ mod tests {
         assert!(joint.sample(0, &[1.0]).reading.score <= 0.0);
         let said = Joint::new(0, StreamOptions::default()).sample(0, &[]);
         assert!(said.reading.score <= 0.0 && said.reading.expected.is_nan() && said.carriers.is_empty());
+    }
+
+    /// As [`row`], but the second column follows the first.
+    fn bound(index: i64) -> [f64; 3] {
+        let [first, noise, third, _] = row(index);
+        [first, 100.0 + 2.0 * (first - 50.0) + 0.2 * (noise - 60.0), third]
+    }
+
+    #[test]
+    fn columns_that_no_longer_move_together_are_an_incident_though_each_alone_is_as_ever() {
+        let mut joint = Joint::new(3, StreamOptions::default());
+        for index in 0..6_000 {
+            assert_eq!(joint.sample(index * STEP, &bound(index)).reading.incident, None, "{index}");
+        }
+        let broken: Vec<JointReading> = (6_000..6_040)
+            .map(|index| {
+                let [first, second, third] = bound(index);
+                joint.sample(index * STEP, &[first, 200.0 - second, third])
+            })
+            .collect();
+        let said = broken.iter().find(|said| said.reading.anomalous).unwrap();
+        assert_eq!(said.reading.departure, Some(super::super::Departure::Bond));
+        let mut named: Vec<usize> = said.carriers.iter().take(2).map(|(column, _)| *column).collect();
+        named.sort_unstable();
+        assert_eq!(named, [0, 1]);
+        assert_eq!(broken.last().unwrap().reading.incident, Some(1));
+    }
+
+    #[test]
+    fn an_incident_with_gaps_in_its_column_is_one() {
+        let mut joint = Joint::new(2, StreamOptions::default());
+        for index in 0..4_032 {
+            joint.sample(index * STEP, &row(index)[..2]);
+        }
+        let incidents: Vec<Option<u64>> = (4_032..4_072)
+            .map(|index| {
+                let [first, second, ..] = row(index);
+                let first = if index % 3 == 2 { f64::NAN } else { first + 200.0 };
+                joint.sample(index * STEP, &[first, second]).reading.incident
+            })
+            .collect();
+        assert_eq!(incidents, [Some(1); 40]);
     }
 }

@@ -54,6 +54,8 @@ pub enum Departure {
     Spread,
     /// The daily course is not followed.
     Shape,
+    /// Of several series: they do not move together as they do.
+    Bond,
 }
 
 impl Departure {
@@ -64,6 +66,7 @@ impl Departure {
             Self::Level => "the level moved",
             Self::Spread => "values scatter otherwise than before",
             Self::Shape => "the daily course is not followed",
+            Self::Bond => "the metrics do not move together as they do",
         }
     }
 }
