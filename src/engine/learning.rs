@@ -247,6 +247,7 @@ impl Course {
                 weekly: learning.weekly,
                 minimum: meaning.minimum,
                 maximum: meaning.maximum,
+                confidence: learning.confidence,
                 window_days: learning.window_days,
                 now,
             },
@@ -282,16 +283,20 @@ struct Exercise {
 
 impl Exercise {
     fn learn(&self) -> Option<(Profile, Findings)> {
-        let profile = learn::learn_by(&self.clock, &self.samples, &self.older, &self.options)?;
+        let mut profile = learn::learn_by(&self.clock, &self.samples, &self.older, &self.options)?;
         // Nothing says yet when there was a deploy.
         let patterns = learn::find_patterns(&self.samples, &self.older, &[], &profile, &self.clock);
+        // Without a season there is one band for all hours.
+        if self.options.daily || self.options.weekly {
+            profile.monthly = patterns.monthly;
+        }
         let validation = self.before.as_ref().and_then(|(at, before, findings)| {
             let since = self.samples.partition_point(|sample| sample.at <= *at);
             let held = before.ready.then(|| learn::validate(before, &self.samples[since..], &self.clock));
             // What was learnt a moment ago has nothing to say yet, what came of the one before it has.
             held.filter(|held| held.held != learn::Held::TooEarly).or_else(|| findings.validation.clone())
         });
-        let findings = Findings { time_zone: self.clock.name().to_owned(), patterns, validation };
+        let findings = Findings { time_zone: self.clock.name().to_owned(), patterns: patterns.found, validation };
         Some((profile, findings))
     }
 }

@@ -37,13 +37,12 @@ impl Coverage {
             let from = begin.saturating_sub(length);
             older.iter().filter(move |hour| hour.at >= from && hour.at < begin && hour.mean.is_finite())
         };
-        // One that was there before goes on: that it is absent on a weekend shortens nothing.
+        // One that was there before goes on: that it is absent on a weekend, or was in an outage, shortens nothing.
         let (from, to) = match before(BEFORE_MS).next() {
             Some(_) => (absolute_hour(clock.local(begin)).min(first), current.max(last + 1)),
             None => (first, last + 1),
         };
-        // Rounded: an outage of some hours at either end takes no day away.
-        let span = ((to - from) as f64 / 24.0).min(f64::from(options.window_days)).round();
+        let span = ((to - from) as f64 / 24.0).min(f64::from(options.window_days));
         let mut days: Vec<i64> = series.blocks.iter().map(|block| block.day).collect();
         days.sort_unstable();
         days.dedup();
@@ -120,10 +119,13 @@ mod tests {
     fn a_window_of_a_week_bears_hours_without_values() {
         let nightly = learnt(7, MONDAY, &[], |at| (at - MONDAY).rem_euclid(7 * DAY) / HOUR_MS / 2 != 13);
         assert!(nightly.ready && nightly.confidence > 0.85);
-        let outage = learnt(7, MONDAY, &[], |at| at >= MONDAY - 7 * DAY + 10 * HOUR_MS);
-        assert!(outage.ready, "an outage of ten hours at the begin");
-        let late = learnt(7, MONDAY, &[], |at| at >= MONDAY - 6 * DAY);
-        assert!(!late.ready, "six days are no week");
+        let from = |begin: i64| move |at: i64| at >= begin;
+        let begin = MONDAY - 7 * DAY + 10 * HOUR_MS;
+        let older = hours(MONDAY - 21 * DAY, MONDAY - 8 * DAY, |_| true);
+        assert!(learnt(7, MONDAY, &older, from(begin)).ready, "an outage of a day and ten hours");
+        assert!(!learnt(7, MONDAY, &[], from(begin)).ready, "the first week, and not all of it");
+        let long_ago = hours(MONDAY - 60 * DAY, MONDAY - 15 * DAY, |_| true);
+        assert!(!learnt(7, MONDAY, &long_ago, from(begin)).ready, "it begins anew");
     }
 
     #[test]

@@ -26,6 +26,7 @@ fn options(days: u32) -> Options {
         weekly: true,
         minimum: None,
         maximum: None,
+        confidence: None,
         window_days: days,
         now: MONDAY + i64::from(days) * DAY - 1,
     }

@@ -15,6 +15,7 @@ mod coverage;
 mod estimate;
 mod findings;
 mod level;
+mod monthly_slot;
 mod patterns;
 mod profile;
 mod residuals;
@@ -25,10 +26,11 @@ mod tails;
 mod usual_times;
 mod validate;
 
-pub use calendar::{Clock, HOURS_OF_WEEK, hour_by, hour_of_week};
+pub use calendar::{Clock, HOURS_OF_WEEK, HourOfMonth, hour_by, hour_of_month_by, hour_of_week};
 pub use codec::DecodeError;
 pub use findings::{Findings, decode, encode};
-pub use patterns::{Hour, MOST_PATTERNS, Pattern, PatternKind, find_patterns};
+pub use monthly_slot::{MOST_MONTHLY_SLOTS, MonthlySlot};
+pub use patterns::{Hour, MOST_PATTERNS, Pattern, PatternKind, Patterns, find_patterns};
 pub use profile::{Profile, Statistics};
 pub use tails::{Stretch, Tail, Tails};
 pub use usual_times::UsualTimes;
@@ -61,6 +63,9 @@ pub struct Options {
     pub minimum: Option<f64>,
     /// Physical maximum of the metric.
     pub maximum: Option<f64>,
+    /// Share of normal life that the bounds in [`Statistics`] hold in each hour ([`CONFIDENCE_SHOWN`]); `None`: those of
+    /// three sigma.
+    pub confidence: Option<f64>,
     /// Length of the window in days.
     pub window_days: u32,
     /// End of the window, milliseconds since the Unix epoch. Samples after it are passed over.
@@ -70,12 +75,25 @@ pub struct Options {
 impl Default for Options {
     /// What a Baseline has when nothing is said, with a window that ends at the epoch.
     fn default() -> Self {
-        Self { outlier_removal: true, daily: true, weekly: true, minimum: None, maximum: None, window_days: 14, now: 0 }
+        Self {
+            outlier_removal: true,
+            daily: true,
+            weekly: true,
+            minimum: None,
+            maximum: None,
+            confidence: None,
+            window_days: 14,
+            now: 0,
+        }
     }
 }
 
 /// Days of data ([`Profile::days`]) below which a profile is not ready: a weekly season was not seen once.
 pub const READY_DAYS: f64 = 7.0;
+
+/// Shares of normal life that bounds can be asked to hold. Below one half there is nothing normal about them; beyond
+/// 0.9999 a few weeks say nothing.
+pub const CONFIDENCE_SHOWN: std::ops::RangeInclusive<f64> = 0.5..=0.9999;
 
 /// Robust sigmas beyond which a sample is an outlier. On Gaussian noise that is one sample in 1.7 million, so that
 /// what is left out is all but never noise.
@@ -88,7 +106,7 @@ pub const OUTLIER_SHARE: f64 = 0.05;
 /// Greatest usable amount: no quantity that can be measured comes near, and residuals stay finite in f32.
 const GREATEST: f32 = 1e30;
 
-/// Learns the profile of one series.
+/// Learns the profile of one series, without what comes once a month: that is for [`find_patterns`] to say.
 ///
 /// Two passes when outliers are removed: the first profile tells which samples are outliers, the second is learnt from
 /// the rest. `None` when the window holds no usable sample.
@@ -117,7 +135,7 @@ pub fn learn_by(clock: &Clock, samples: &[Sample], older: &[Hour], options: &Opt
 
     let Coverage { days, confidence } = Coverage::of(&series, older, clock, options);
     Some(Profile {
-        statistics: summary::summarise(&series, &estimate, stretch, options),
+        statistics: summary::summarise(&series, &estimate, (stretch, tails), options),
         confidence,
         stretch,
         tails,
@@ -125,6 +143,7 @@ pub fn learn_by(clock: &Clock, samples: &[Sample], older: &[Hour], options: &Opt
         ready: days >= READY_DAYS,
         minimum: options.minimum,
         maximum: options.maximum,
+        monthly: Vec::new(),
         centre: Box::new(estimate.centre.map(|value| value as f32)),
         scale: Box::new(estimate.scale.map(|value| value as f32)),
     })

@@ -1,6 +1,7 @@
 //! What was learnt.
 
 use super::calendar::HOURS_OF_WEEK;
+use super::monthly_slot::MonthlySlot;
 use super::tails::{Stretch, Tails};
 
 /// What is normal for one metric of one target.
@@ -17,8 +18,8 @@ pub struct Profile {
     pub tails: Tails,
     /// Figures over the whole window.
     pub statistics: Statistics,
-    /// Days of data: those between the first and the last sample of the window, to the nearest; from its begin to its
-    /// end for a series that was there before. No more than the different days that it was seen on, while these are fewer
+    /// Days of data: those between the first and the last sample of the window; the whole window for a series that was
+    /// there in the week before it. No more than the different days that it was seen on, while these are fewer
     /// than five or its samples fewer than thirty.
     pub days: f64,
     /// How far the profile can be trusted, 0 to 1: the share of the window since the first sample, times the share seen of
@@ -31,6 +32,8 @@ pub struct Profile {
     pub minimum: Option<f64>,
     /// Physical maximum: no band reaches above it.
     pub maximum: Option<f64>,
+    /// Hours of the month at which more than that is normal; at most [`super::MOST_MONTHLY_SLOTS`].
+    pub monthly: Vec<MonthlySlot>,
 }
 
 impl Profile {
@@ -62,9 +65,10 @@ pub struct Statistics {
     pub minimum: f64,
     /// Largest value.
     pub maximum: f64,
-    /// Lower bound of the band of three sigma: the lowest hour's, within the physical bounds.
+    /// Lower bound of the band of three sigma, or of the share asked for: the lowest hour's of those that were seen,
+    /// within the physical bounds.
     pub lower: f64,
-    /// Upper bound of the band of three sigma: the highest hour's, within the physical bounds.
+    /// Upper bound of that band: the highest hour's of those that were seen, within the physical bounds.
     pub upper: f64,
 }
 

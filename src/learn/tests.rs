@@ -15,6 +15,7 @@ fn options(days: u32) -> Options {
         weekly: true,
         minimum: Some(0.0),
         maximum: None,
+        confidence: None,
         window_days: days,
         now: MONDAY + i64::from(days) * 24 * HOUR_MS,
     }
@@ -177,6 +178,38 @@ fn bands_stay_within_the_physical_bounds() {
 }
 
 #[test]
+fn the_bounds_hold_the_share_of_normal_life_that_is_asked_for() {
+    // A side each: 0 to 2 below the centre, exponential above.
+    let value = |at: i64| match noise(at) {
+        below if below < 0.0 => 100.0 + 2.0 * below,
+        above => 100.0 - 10.0 * (1.0 - above).ln(),
+    };
+    let samples = series(14, MINUTE, value);
+    let mut before: Option<Statistics> = None;
+    for confidence in [0.5, 0.9, 0.95, 0.99, 0.999] {
+        let statistics = learnt(&samples, &Options { confidence: Some(confidence), ..options(14) }).statistics;
+        let beyond = |is_beyond: &dyn Fn(f64) -> bool| {
+            samples.iter().filter(|sample| is_beyond(f64::from(sample.value))).count() as f64 / samples.len() as f64
+        };
+        let above = beyond(&|value| value > statistics.upper);
+        let half = (1.0 - confidence) / 2.0;
+        assert!((0.6..1.5).contains(&(above / half)), "{confidence}: {above}");
+        let outside = above + beyond(&|value| value < statistics.lower);
+        assert!(outside < 1.5 * (1.0 - confidence), "{confidence}: {outside}");
+        assert!(before.is_none_or(|before| before.lower >= statistics.lower && before.upper < statistics.upper));
+        before = Some(statistics);
+    }
+    let plain = learnt(&samples, &options(14)).statistics;
+    let three = learnt(&samples, &Options { confidence: Some(0.9973), ..options(14) }).statistics;
+    assert!(
+        (plain.upper / three.upper - 1.0).abs() < 0.02,
+        "three sigma hold 99.73 %: {} {}",
+        plain.upper,
+        three.upper
+    );
+}
+
+#[test]
 fn six_days_are_not_ready_and_seven_are() {
     let profile = learnt(&series(6, MINUTE, |at| 10.0 + noise(at)), &options(14));
     assert!(!profile.ready);
@@ -208,6 +241,22 @@ fn stored_profiles_of_another_version_or_length_are_refused() {
     let mut zero = bytes;
     zero[1 + HOURS_OF_WEEK * 4..][..4].fill(0);
     assert_eq!(Profile::decode(&zero), Err(DecodeError::Value("a scale")));
+}
+
+#[test]
+fn hours_of_the_month_are_stored_and_take_no_room_where_there_are_none() {
+    let profile = learnt(&series(8, MINUTE, |at| 10.0 + noise(at)), &options(8));
+    assert_eq!(profile.encode().len(), Profile::LENGTH);
+    let slot = |day| MonthlySlot { day, hour: 2, level: 400.0, scale: 20.0 };
+    let with = |monthly| Profile { monthly, ..profile.clone() };
+    let batches = with(vec![slot(1), slot(MonthlySlot::LAST_DAY)]);
+    let bytes = batches.encode();
+    assert_eq!(Profile::decode(&bytes), Ok(batches.clone()));
+    assert_eq!(decode(&encode(&batches, &Findings::default())), Ok((batches, Findings::default())));
+    assert_eq!(Profile::decode(&bytes[..bytes.len() - 1]), Err(DecodeError::Length(bytes.len() - 1)));
+    assert_eq!(Profile::decode(&with(vec![slot(0)]).encode()), Err(DecodeError::Value("an hour of the month")));
+    let most = with(vec![slot(1); MOST_MONTHLY_SLOTS]);
+    assert_eq!(Profile::decode(&most.encode()), Ok(most));
 }
 
 fn any_samples() -> impl Strategy<Value = Vec<Sample>> {
@@ -257,7 +306,7 @@ proptest! {
     fn no_bytes_make_reading_fail_otherwise_than_with_an_error(mut bytes in prop::collection::vec(any::<u8>(), 0..2000)) {
         let _ = Profile::decode(&bytes);
         if let Some(first) = bytes.first_mut() {
-            *first = 2;
+            *first = 3;
         }
         bytes.resize(1 + 2 * HOURS_OF_WEEK * 4 + 12 * 4 + 15 * 8 + 1, 0);
         let _ = Profile::decode(&bytes);

@@ -160,6 +160,7 @@ mod tests {
             weekly: true,
             minimum: None,
             maximum: None,
+            confidence: None,
             window_days: 14,
             now: MONDAY + 14 * DAY_MS,
         };

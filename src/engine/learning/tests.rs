@@ -35,6 +35,7 @@ fn settings() -> TargetSettings {
             refresh: RefreshPlan::After(std::time::Duration::from_hours(24)),
             time_zone: jiff::tz::TimeZone::UTC,
             outlier_removal: true,
+            confidence: None,
             daily: true,
             weekly: true,
         },
@@ -157,6 +158,31 @@ async fn what_an_exception_covers_is_not_learnt_as_normal() {
         effect: Effect::Suppress(Vec::new()),
     };
     assert!(highest(LeftOut::of(vec![(Arc::new(batch), Vec::new())])).await < 10.0);
+}
+
+#[tokio::test]
+async fn a_monthly_batch_is_learnt_from_hours_beyond_the_window_and_known_after_a_restart() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = store(&directory).await;
+    let key = settings().key;
+    // Until 2 March; at 02:00 of the first of December, January, February and March.
+    let rounds = (0..100 * 144).map(|index| MONDAY - 100 * DAY_MS + index * DAY_MS / 144).map(|at| {
+        let date = jiff::Timestamp::from_millisecond(at).unwrap().to_zoned(jiff::tz::TimeZone::UTC);
+        let value = if date.day() == 1 && date.hour() == 2 { 400.0 } else { 50.0 };
+        (at, vec![value + (index_of(at) % 5) as f32])
+    });
+    store.import(&key, &[METRIC.to_owned()], rounds).await.unwrap();
+    store.retain(&key, MONDAY, 14).await.unwrap();
+    for (now, scope) in [(MONDAY, Scope::All), (MONDAY + 1, Scope::Missing)] {
+        let lessons = course(&store, Role::Primary, now, scope).take().await.0;
+        let monthly = &lessons[0].profile.monthly;
+        assert_eq!(monthly.iter().map(|slot| (slot.day, slot.hour)).collect::<Vec<_>>(), [(1, 2)]);
+        assert!((monthly[0].level - 404.0).abs() < 5.0, "{monthly:?}");
+    }
+}
+
+fn index_of(at: i64) -> i64 {
+    at / (DAY_MS / 144)
 }
 
 #[tokio::test]
