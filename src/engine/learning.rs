@@ -14,7 +14,8 @@ use crate::history::Store;
 use crate::learn::{self, Clock, Findings, Hour, Options, Profile, Sample, UsualTimes};
 use crate::measure::TargetKey;
 
-const DAY_MS: i64 = 86_400_000;
+const HOUR_MS: i64 = 3_600_000;
+const DAY_MS: i64 = 24 * HOUR_MS;
 /// How far back hours are looked at for what comes once a month: as long as the history keeps them.
 const ROLL_UPS_MS: i64 = 400 * DAY_MS;
 /// Where nothing is ready or a history could not be read, it is tried again this often: imported history is found.
@@ -234,11 +235,13 @@ impl Course {
         let from = now - i64::from(learning.window_days) * DAY_MS;
         let mut samples = self.store.read(key, name, from, now).await.map_err(unread)?;
         // What is known to be another load is not what is normal.
-        let left_out = self.left_out.windows(metric, Window { from, to: now });
+        let left_out = self.left_out.windows(metric, Window { from: now - ROLL_UPS_MS, to: now });
+        let mut older = self.store.roll_ups(key, name, now - ROLL_UPS_MS, from).await.map_err(unread)?;
         if !left_out.is_empty() {
             samples.retain(|sample| !schedule::holds(&left_out, sample.at));
+            // A peak that a person declared is not found as a pattern besides: it would count twice.
+            older.retain(|hour| !overlaps(&left_out, hour.at, hour.at + HOUR_MS));
         }
-        let older = self.store.roll_ups(key, name, now - ROLL_UPS_MS, from).await.map_err(unread)?;
         let exercise = Exercise {
             clock: self.clock.clone(),
             options: Options {
@@ -267,6 +270,12 @@ impl Course {
         }
         Ok(Some(Lesson { metric, at: now, since: now, profile, findings }))
     }
+}
+
+/// Whether any of these windows, in order of time, has something of a span.
+fn overlaps(windows: &[Window], from: i64, to: i64) -> bool {
+    let next = windows.partition_point(|window| window.to <= from);
+    windows.get(next).is_some_and(|window| window.from < to)
 }
 
 /// Everything that one metric is learnt from: a thread of its own owns it.

@@ -1,6 +1,6 @@
 //! What was learnt.
 
-use super::calendar::HOURS_OF_WEEK;
+use super::calendar::{Clock, HOURS_OF_WEEK, hour_of_month_by};
 use super::monthly_slot::MonthlySlot;
 use super::tails::{Stretch, Tails};
 
@@ -41,6 +41,19 @@ impl Profile {
     pub fn sigmas(&self, hour: usize, value: f64) -> f64 {
         let distance = (value - f64::from(self.centre[hour])) / f64::from(self.scale[hour]);
         distance / f64::from(if distance < 0.0 { self.stretch.below } else { self.stretch.above })
+    }
+
+    /// The same at an instant (milliseconds since the Unix epoch) by the clock that it was learnt by, with what comes once a
+    /// month.
+    pub fn sigmas_at(&self, clock: &Clock, at: i64, value: f64) -> f64 {
+        let hour = clock.hour_of_week(at);
+        let now = if self.monthly.is_empty() { None } else { hour_of_month_by(Some(clock), at) };
+        let slot = now.and_then(|now| self.monthly.iter().find(|slot| slot.is_at(now)));
+        let usual = (f64::from(self.centre[hour]), f64::from(self.scale[hour]));
+        match slot.and_then(|slot| slot.raised(usual.0, usual.1, self.stretch)) {
+            Some((centre, scale)) => (value - centre) / scale,
+            None => self.sigmas(hour, value),
+        }
     }
 }
 

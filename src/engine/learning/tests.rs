@@ -9,7 +9,6 @@ use crate::engine::targets::series_of;
 use crate::engine::{Learning, RefreshPlan};
 use crate::measure::Role;
 
-const HOUR_MS: i64 = DAY_MS / 24;
 /// 2026-03-02 00:00:00 UTC.
 const MONDAY: i64 = 1_772_409_600_000;
 const METRIC: &str = "throughput";
@@ -179,6 +178,15 @@ async fn a_monthly_batch_is_learnt_from_hours_beyond_the_window_and_known_after_
         assert_eq!(monthly.iter().map(|slot| (slot.day, slot.hour)).collect::<Vec<_>>(), [(1, 2)]);
         assert!((monthly[0].level - 404.0).abs() < 5.0, "{monthly:?}");
     }
+    let declared = Exception {
+        calendar: schedule::Calendar::schedule("1st 02:00-02:30", None, "UTC").unwrap(),
+        rules: Vec::new(),
+        pods: Vec::new(),
+        effect: Effect::Suppress(Vec::new()),
+    };
+    let left_out = LeftOut::of(vec![(Arc::new(declared), Vec::new())]);
+    let course = Course { left_out, ..course(&store, Role::Primary, MONDAY, Scope::All) };
+    assert_eq!(course.take().await.0[0].profile.monthly, [], "what a person declared is not found besides");
 }
 
 fn index_of(at: i64) -> i64 {
