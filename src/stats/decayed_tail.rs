@@ -15,10 +15,6 @@ const FINEST: f64 = 0.05;
 const STEP: f64 = 0.035;
 /// Values between two fits.
 const FIT_EVERY: u64 = 16;
-/// Shape of a tail of which nothing is known: slightly heavier than exponential.
-const PRIOR_SHAPE: f64 = 0.1;
-/// Independent exceedances that the prior shape counts as.
-const PRIOR_EXCEEDANCES: f64 = 40.0;
 /// Heaviest tail: below it means of the tail exist.
 const HEAVIEST: f64 = 0.6;
 /// Lightest tail. A lighter one would end, and forbid what lies beyond its end.
@@ -34,6 +30,10 @@ pub struct DecayedTailOptions {
     pub share: f64,
     /// Values that the prior counts as.
     pub prior_values: f64,
+    /// Shape of the tail while nothing is known of it: 0 is exponential, above 0 heavier, below lighter.
+    pub prior_shape: f64,
+    /// Independent exceedances that this shape counts as.
+    pub prior_exceedances: f64,
     /// Values after which a value counts half.
     pub half_life: f64,
     /// Exceedances closer together than this many values count as one.
@@ -79,7 +79,7 @@ impl DecayedTail {
             values: 0,
             threshold: 0.0,
             beyond: 1.0,
-            shape: PRIOR_SHAPE,
+            shape: options.prior_shape,
             scale: 1.0,
             exceedances: 1.0,
             since_exceedance: 0,
@@ -167,7 +167,8 @@ impl DecayedTail {
         let outer = (far - near).max(inner * 1.05);
         let shape = ((outer / inner - 1.0).max(0.05).ln() / 5_f64.ln()).clamp(-0.5, 1.0);
         let known = self.exceedances;
-        let shape = (known * shape + PRIOR_EXCEEDANCES * PRIOR_SHAPE) / (known + PRIOR_EXCEEDANCES);
+        let prior = self.options.prior_exceedances;
+        let shape = (known * shape + prior * self.options.prior_shape) / (known + prior);
         self.shape = shape.clamp(LIGHTEST, HEAVIEST);
         let five = 5_f64.ln();
         let stretch = if self.shape.abs() < 1e-3 { five } else { (self.shape * five).exp_m1() / self.shape };
@@ -192,8 +193,14 @@ mod tests {
 
     use super::*;
 
-    const OPTIONS: DecayedTailOptions =
-        DecayedTailOptions { share: 0.1, prior_values: 400.0, half_life: 6000.0, cluster: 6 };
+    const OPTIONS: DecayedTailOptions = DecayedTailOptions {
+        share: 0.1,
+        prior_values: 400.0,
+        prior_shape: 0.1,
+        prior_exceedances: 40.0,
+        half_life: 6000.0,
+        cluster: 6,
+    };
 
     fn exponential() -> DecayedTail {
         DecayedTail::new(OPTIONS, |magnitude| (-magnitude).exp())

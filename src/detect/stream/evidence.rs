@@ -3,6 +3,11 @@
 //! Residuals of the short outlook and of the long course are summed over windows of one, four and sixteen samples, on
 //! each side; the surprise is averaged over a longer window. Each of these magnitudes is turned into a tail probability
 //! by a [`DecayedTail`] of its own, so that all speak the same language, whatever the series.
+//!
+//! What they say together is read in two tails, because two questions are asked. Whether it is an alarm is asked of a
+//! cautious one, which a strong prior makes nearly the same for every series: by its own tail each series would alarm
+//! equally often, also one in which nothing is wrong. How rare it is in this series' normal life is asked of a faithful
+//! one, which believes what the series has shown; that is the score.
 
 use statrs::function::erf::erfc;
 
@@ -16,7 +21,7 @@ const SPREAD_WINDOW: usize = 48;
 /// Greatest residual and surprise that a window takes in: one absurd value must not fill it.
 const GREATEST_RESIDUAL: f64 = 50.0;
 const GREATEST_SURPRISE: f64 = 12.0;
-/// Greatest evidence of one channel, in decades.
+/// Greatest evidence of one channel, and greatest rarity, in decades: a score is below 1.
 const GREATEST_DECADES: f64 = 15.0;
 /// A tail learns with this half-life, in samples.
 const HALF_LIFE: f64 = 6000.0;
@@ -24,12 +29,20 @@ const HALF_LIFE: f64 = 6000.0;
 const WHOLE_HALF_LIFE: f64 = 20_000.0;
 /// Samples that the prior counts as.
 const PRIOR_SAMPLES: f64 = 400.0;
+/// Shape of a channel's tail, and of the cautious one, while nothing is known: slightly heavier than exponential. And
+/// the independent exceedances that it counts as.
+const PRIOR_SHAPE: f64 = 0.1;
+const PRIOR_EXCEEDANCES: f64 = 40.0;
+/// The same for the faithful tail. Lighter, because a mean of six channels is seldom as far out as one of them; and
+/// soon outdone by what the series shows.
+const FAITHFUL_SHAPE: f64 = -0.1;
+const FAITHFUL_EXCEEDANCES: f64 = 10.0;
 /// Two sides, and so twice the chance.
 const TWO_SIDES: f64 = std::f64::consts::LOG10_2;
 /// Decades of the whole per decade of the channels' mean, before the series has shown its own: on white noise of any
 /// distribution the mean of the six channels exceeds 1.8 once in a thousand samples, or less (docs/quality.md).
 const MEAN_TO_DECADES: f64 = 1.8;
-/// Samples that this counts as.
+/// Samples that this counts as in the cautious tail.
 const MEAN_TO_DECADES_SAMPLES: f64 = 5000.0;
 /// What the spread must say more than the residuals to be heard, in decades: it is asked beside them.
 const SPREAD_HANDICAP: f64 = 0.5;
@@ -63,19 +76,25 @@ impl Recent {
 
 /// A magnitude with a side, and how rarely it goes that far up and down.
 #[derive(Clone, Debug)]
-struct TwoSided {
+pub(super) struct TwoSided {
     up: DecayedTail,
     down: DecayedTail,
 }
 
 impl TwoSided {
-    fn new(window: usize, survival: impl Fn(f64) -> f64) -> Self {
-        let cluster = 2 * window as u32 + 4;
-        let options = DecayedTailOptions { share: 0.1, prior_values: PRIOR_SAMPLES, half_life: HALF_LIFE, cluster };
+    pub(super) fn new(window: usize, survival: impl Fn(f64) -> f64) -> Self {
+        let options = DecayedTailOptions {
+            share: 0.1,
+            prior_values: PRIOR_SAMPLES,
+            prior_shape: PRIOR_SHAPE,
+            prior_exceedances: PRIOR_EXCEEDANCES,
+            half_life: HALF_LIFE,
+            cluster: 2 * window as u32 + 4,
+        };
         Self { up: DecayedTail::new(options, &survival), down: DecayedTail::new(options, &survival) }
     }
 
-    fn judge(&mut self, magnitude: f64) -> f64 {
+    pub(super) fn judge(&mut self, magnitude: f64) -> f64 {
         let (up, down) = (magnitude.max(0.0), (-magnitude).max(0.0));
         let decades = self.up.decades(up).max(self.down.decades(down)) - TWO_SIDES;
         self.up.push(up);
@@ -87,8 +106,10 @@ impl TwoSided {
 /// Evidence against a sample.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Found {
-    /// Decades of all the channels together.
+    /// Decades of all the channels together, by which alarms are decided.
     pub decades: f64,
+    /// How rare this is in the series' normal life, in decades.
+    pub rarity: f64,
     /// What speaks loudest.
     pub departure: Departure,
 }
@@ -103,19 +124,29 @@ pub(super) struct Evidence {
     of_course: [TwoSided; WINDOWS.len()],
     of_surprise: TwoSided,
     /// What all channels together usually say of this series: where they are more alike than on white noise, the same
-    /// mean is reached more often.
-    whole: DecayedTail,
+    /// mean is reached more often. In the words of the module: the cautious and the faithful tail.
+    cautious: DecayedTail,
+    faithful: DecayedTail,
 }
 
 impl Evidence {
     pub(super) fn new() -> Self {
         let residuals = || WINDOWS.map(|window| TwoSided::new(window, half_normal_tail));
-        let whole = DecayedTailOptions {
+        let cautious = DecayedTailOptions {
             share: 0.1,
             prior_values: MEAN_TO_DECADES_SAMPLES,
+            prior_shape: PRIOR_SHAPE,
+            prior_exceedances: PRIOR_EXCEEDANCES,
             half_life: WHOLE_HALF_LIFE,
             cluster: SPREAD_WINDOW as u32,
         };
+        let faithful = DecayedTailOptions {
+            prior_values: PRIOR_SAMPLES,
+            prior_shape: FAITHFUL_SHAPE,
+            prior_exceedances: FAITHFUL_EXCEEDANCES,
+            ..cautious
+        };
+        let together = |options| DecayedTail::new(options, |decades| 10_f64.powf(-decades));
         Self {
             outlook: Recent::EMPTY,
             course: Recent::EMPTY,
@@ -123,7 +154,8 @@ impl Evidence {
             of_outlook: residuals(),
             of_course: residuals(),
             of_surprise: TwoSided::new(SPREAD_WINDOW, |magnitude| 0.5 * (-0.5 * magnitude).exp()),
-            whole: DecayedTail::new(whole, |decades| 10_f64.powf(-decades)),
+            cautious: together(cautious),
+            faithful: together(faithful),
         }
     }
 
@@ -143,8 +175,11 @@ impl Evidence {
         let mean = of_outlook.iter().chain(&of_course).sum::<f64>() / (2 * WINDOWS.len()) as f64;
         let spread = self.of_surprise.judge(self.surprise.sum(SPREAD_WINDOW)) - SPREAD_HANDICAP;
         let together = (MEAN_TO_DECADES * mean).max(spread);
-        let decades = self.whole.decades(together);
-        self.whole.push(together);
+        let decades = self.cautious.decades(together);
+        // A light tail ends, but nothing is certain.
+        let rarity = self.faithful.decades(together).min(GREATEST_DECADES);
+        self.cautious.push(together);
+        self.faithful.push(together);
         let departure = if spread > MEAN_TO_DECADES * mean {
             Departure::Spread
         } else if of_outlook[0].max(of_course[0]) >= of_outlook[2].max(of_course[2]) {
@@ -154,7 +189,7 @@ impl Evidence {
         } else {
             Departure::Level
         };
-        Found { decades, departure }
+        Found { decades, rarity, departure }
     }
 
     /// After a gap, what was before does not belong to what comes.
@@ -170,6 +205,6 @@ impl Evidence {
 }
 
 /// One side of a normal distribution a little wider than the unit one: what residuals are before anything is known.
-fn half_normal_tail(magnitude: f64) -> f64 {
+pub(super) fn half_normal_tail(magnitude: f64) -> f64 {
     0.5 * erfc(magnitude / 1.2 * std::f64::consts::FRAC_1_SQRT_2)
 }

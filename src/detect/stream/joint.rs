@@ -25,18 +25,10 @@ pub struct JointReading {
 /// Several series, judged row by row.
 #[derive(Clone, Debug)]
 pub struct Joint {
-    columns: Vec<Column>,
+    streams: Vec<Stream>,
     /// `None` for fewer than two columns.
     bond: Option<Bond>,
     incidents: u64,
-    open: bool,
-}
-
-/// One series.
-#[derive(Clone, Debug)]
-struct Column {
-    stream: Stream,
-    /// Whether its incident was open when it last had a value: one without proves no recovery.
     open: bool,
 }
 
@@ -44,15 +36,15 @@ impl Joint {
     /// So many columns, of which nothing was seen.
     pub fn new(columns: usize, options: StreamOptions) -> Self {
         let threshold = 1.0 - (1.0 - options.threshold) / judges(columns);
-        let column = Column { stream: Stream::new(StreamOptions { threshold, ..options }), open: false };
+        let stream = Stream::new(StreamOptions { threshold, ..options });
         let bond = (columns > 1).then(|| Bond::new(threshold));
-        Self { columns: vec![column; columns], bond, incidents: 0, open: false }
+        Self { streams: vec![stream; columns], bond, incidents: 0, open: false }
     }
 
     /// Judges a row and learns from it. `at` in milliseconds since the Unix epoch; absent values as in
     /// [`Stream::sample`], and so is a value that the row does not have.
     pub fn sample(&mut self, at: i64, values: &[f64]) -> JointReading {
-        let judges = judges(self.columns.len());
+        let judges = judges(self.streams.len());
         let decades_of = |score: f64| {
             let chance = (judges * (1.0 - score)).min(1.0);
             (chance < 0.1).then(|| -chance.max(f64::MIN_POSITIVE).log10())
@@ -60,16 +52,13 @@ impl Joint {
         let (mut column_of_most, mut most) = (0, Reading::UNKNOWN);
         let (mut anomalous, mut open) = (false, false);
         let mut carriers = Vec::new();
-        let mut residuals = Vec::with_capacity(self.columns.len());
-        let mut bands = Vec::with_capacity(self.columns.len());
-        for (place, column) in self.columns.iter_mut().enumerate() {
+        let mut residuals = Vec::with_capacity(self.streams.len());
+        let mut bands = Vec::with_capacity(self.streams.len());
+        for (place, stream) in self.streams.iter_mut().enumerate() {
             let value = values.get(place).copied().unwrap_or(f64::NAN);
-            let reading = column.stream.sample(at, value);
-            if reading.expected.is_finite() {
-                column.open = reading.incident.is_some();
-            }
+            let reading = stream.sample(at, value);
             anomalous |= reading.anomalous;
-            open |= column.open;
+            open |= reading.incident.is_some();
             carriers.extend(decades_of(reading.score).map(|decades| (place, decades)));
             // A known column beats an unknown one of the same score.
             if reading.score > most.score || most.expected.is_nan() && reading.expected.is_finite() {

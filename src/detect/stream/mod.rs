@@ -5,13 +5,15 @@
 //!
 //! Read in this order: `course` is the slow level with its daily profile, `outlook` the next value by whichever simple
 //! forecaster was right lately, `evidence` turns the residuals of both into one tail probability that means the same for
-//! every series, `news` merges it into alarms and incidents. `joint` judges several series together.
+//! every series, `news` merges it into alarms and incidents. `single` looks at the values of a minute that is judged as
+//! one, `joint` judges several series together.
 
 mod course;
 mod evidence;
 mod joint;
 mod news;
 mod outlook;
+mod single;
 #[cfg(test)]
 mod tests;
 
@@ -21,6 +23,7 @@ use course::Course;
 use evidence::{Evidence, Found};
 use news::{News, Told};
 use outlook::Outlook;
+use single::{Alone, Single};
 
 /// How a stream is judged.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -81,8 +84,9 @@ pub struct Reading {
     /// Upper end of that band.
     pub upper: f64,
     /// Confidence, 0 to 1: 0.999 means that one sample in a thousand of this series' normal life looks so.
-    /// 0 for an absent value and while nothing is known. What only repeats an anomaly that is known stays below the
-    /// threshold.
+    /// 0 for an absent value and while nothing is known. News are at the threshold at least, and what only repeats an
+    /// anomaly that is known stays below it. Where samples come faster than they are judged, those until the next
+    /// judgement have the score of the last: it speaks of them as well.
     pub score: f64,
     /// Whether the score brings news beyond the threshold. Within an incident only a sample that says more than the
     /// ones before it does.
@@ -135,8 +139,6 @@ const WHOLE_VARIANCE_GAIN: f64 = 0.001;
 const WHOLE_CLIP: f64 = 6.0;
 /// Decades that the band leaves out.
 const BAND_DECADES: f64 = 3.0;
-/// How far below the threshold what is known already stays, as a share of what the threshold leaves.
-const BELOW_THRESHOLD: f64 = 0.03;
 /// How fast the usual step follows what comes.
 const STEP_GAIN: f64 = 1.02;
 
@@ -150,6 +152,10 @@ pub struct Stream {
     /// Usual time between rows, in ms.
     row_step: f64,
     block: Block,
+    /// `None` unless values are averaged.
+    single: Option<Box<Single>>,
+    /// Deviation of a single value, as of the last judgement; 0 while unknown.
+    deviation: f64,
     /// What the last judgement said, for the rows until the next.
     last: Reading,
     /// `None` until the first value.
@@ -193,17 +199,20 @@ impl Stream {
             last_row: None,
             row_step: 0.0,
             block: Block::default(),
+            single: None,
+            deviation: 0.0,
             last: Reading::UNKNOWN,
             series: None,
         }
     }
 
     /// Judges a sample and learns from it. `at` in milliseconds since the Unix epoch. Absent, which is neither judged
-    /// nor learnt: a value that is not finite or beyond 1e100, and one that is not later than the ones before it.
+    /// nor learnt: a value that is not finite or beyond 1e100, and one that is not later than the ones before it. An
+    /// incident that is open stays so: no value proves no recovery.
     pub fn sample(&mut self, at: i64, value: f64) -> Reading {
         let usable = value.is_finite() && value.abs() <= GREATEST;
         if !usable || self.last_row.is_some_and(|last| at <= last) {
-            return Reading::UNKNOWN;
+            return Reading { incident: self.news.incident(), ..Reading::UNKNOWN };
         }
         if let Some(last) = self.last_row {
             follow(&mut self.row_step, at.saturating_sub(last) as f64);
@@ -217,25 +226,42 @@ impl Stream {
         self.averaged(at, value)
     }
 
-    /// Takes a value into its minute; the last one of a minute brings the judgement.
+    /// Takes a value into its minute; the last one of a minute brings the judgement. One that is far enough off by itself
+    /// is told at once.
     fn averaged(&mut self, at: i64, value: f64) -> Reading {
-        if self.block.count > 0.0 && at.saturating_sub(self.block.begin) as f64 >= GAP_STEPS * FINEST_STEP_MS {
+        if at.saturating_sub(self.block.begin) as f64 >= GAP_STEPS * FINEST_STEP_MS {
             self.block = Block::default();
+            // What was said before a gap does not speak of what comes.
+            self.last.score = 0.0;
         }
         if self.block.count <= 0.0 {
             self.block.begin = at;
         }
         self.block.sum += value;
         self.block.count += 1.0;
+        let alone = self.alone(value);
         let complete = at.saturating_sub(self.block.begin) as f64 + 1.5 * self.row_step > FINEST_STEP_MS;
         if complete {
-            let Block { sum, count, .. } = std::mem::take(&mut self.block);
+            let Block { sum, count, .. } = std::mem::replace(&mut self.block, Block { begin: at, ..Block::default() });
             self.last = self.judge(at, sum / count, count);
             return self.last;
         }
-        // What is known already is no news.
-        let known = self.options.threshold - BELOW_THRESHOLD * (1.0 - self.options.threshold);
-        Reading { anomalous: false, score: self.last.score.min(known), ..self.last }
+        let reading = Reading { anomalous: false, incident: self.news.incident(), ..self.last };
+        match alone.and_then(|alone| self.news.tell_single(&alone, self.age(at))) {
+            Some(score) => Reading { score, anomalous: true, departure: Some(Departure::Spike), ..reading },
+            None => reading,
+        }
+    }
+
+    /// What speaks against a single value of a minute; `None` while nothing is known.
+    fn alone(&mut self, value: f64) -> Option<Alone> {
+        let distance = (value - self.last.expected) / self.deviation;
+        let single = self.single.get_or_insert_with(Box::default);
+        distance.is_finite().then(|| single.judge(distance, FINEST_STEP_MS / self.row_step))
+    }
+
+    fn age(&self, at: i64) -> i64 {
+        self.series.as_ref().map_or(0, |series| at.saturating_sub(series.first_at))
     }
 
     /// Judges the mean of `count` values.
@@ -250,9 +276,10 @@ impl Stream {
             return Reading::UNKNOWN;
         }
         let age = at.saturating_sub(series.first_at);
-        let Told { decades, anomalous, incident } = self.news.tell(found.decades, series.step, elapsed, age);
+        let Told { decades, anomalous, incident } = self.news.tell(&found, series.step, elapsed, age);
         // Single values scatter more than their mean.
         let deviation = deviation * count.sqrt();
+        self.deviation = deviation;
         let bound = |edge: f64| {
             edge.max(self.options.minimum.unwrap_or(f64::NEG_INFINITY))
                 .min(self.options.maximum.unwrap_or(f64::INFINITY))
@@ -261,7 +288,7 @@ impl Stream {
             expected,
             lower: bound(expected - reach.0 * deviation),
             upper: bound(expected + reach.1 * deviation),
-            score: 1.0 - 10_f64.powf(-decades),
+            score: score(decades),
             anomalous,
             incident,
             departure: Some(found.departure),
@@ -332,6 +359,11 @@ impl Series {
         let residual = (value - self.mean).clamp(-bound, bound);
         self.variance += WHOLE_VARIANCE_GAIN.max(1.0 / self.seen) * (residual * residual - self.variance);
     }
+}
+
+/// The score that is as rare as so many decades.
+fn score(decades: f64) -> f64 {
+    1.0 - 10_f64.powf(-decades)
 }
 
 /// Lets a usual step follow what came: by a ratio, so that one long gap does not move it far.

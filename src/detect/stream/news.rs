@@ -4,6 +4,10 @@
 //! with more samples a week has more chances to be wrong, and must be surer. A series that was anomalous several times
 //! lately must be surer of both.
 
+use super::evidence::Found;
+use super::score;
+use super::single::Alone;
+
 /// Time between samples at which an incident needs [`INCIDENT`] decades more than an anomalous sample, in ms.
 const REFERENCE_STEP_MS: f64 = 300_000.0;
 /// Steps that are told apart, in ms: one second to one hour.
@@ -32,8 +36,8 @@ const NEW_DECADES: f64 = 1.0;
 /// the persistence.
 const YOUNG_MS: i64 = 7 * 86_400_000;
 const YOUNG_DECADES: f64 = 0.5;
-/// What a sample that is no news is kept below the threshold by, in decades.
-const BELOW: f64 = 0.01;
+/// What the score of news is above the threshold, and any other below it, by at least: decades that no rounding closes.
+const APART: f64 = 0.01;
 
 /// State of the alarms of one series.
 #[derive(Clone, Debug)]
@@ -54,7 +58,7 @@ pub(super) struct News {
 /// What became of a sample's evidence.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Told {
-    /// Decades to report: below the threshold unless it is news.
+    /// Decades to report: how rare it is, but below the threshold unless it is news.
     pub decades: f64,
     pub anomalous: bool,
     pub incident: Option<u64>,
@@ -74,26 +78,20 @@ impl News {
         }
     }
 
-    /// Takes a sample's evidence in decades. `age_ms` is the time since the first sample, `elapsed_ms` that since the
+    /// Takes a sample's evidence. `age_ms` is the time since the first sample, `elapsed_ms` that since the
     /// last one, `step_ms` the usual one.
-    pub(super) fn tell(&mut self, decades: f64, step_ms: f64, elapsed_ms: f64, age_ms: i64) -> Told {
+    pub(super) fn tell(&mut self, found: &Found, step_ms: f64, elapsed_ms: f64, age_ms: i64) -> Told {
+        let decades = found.decades;
         let step = step_ms.clamp(STEPS_MS.0, STEPS_MS.1);
         self.alarms *= (-std::f64::consts::LN_2 * elapsed_ms / ALARM_HALF_LIFE_MS).exp();
         self.peak *= FADE;
         self.since_alarm = self.since_alarm.saturating_add(1);
         self.since_evidence = self.since_evidence.saturating_add(1);
 
-        let threshold = self.threshold + if age_ms < NEW_MS { NEW_DECADES } else { 0.0 };
-        let within_budget = threshold + PER_ALARM * (self.alarms - FREE_ALARMS).max(0.0);
+        let within_budget = self.within_budget(age_ms);
         let (young, persistent) = if age_ms < YOUNG_MS { (YOUNG_DECADES, 2 * PERSISTENT) } else { (0.0, PERSISTENT) };
         let of_incident = within_budget + INCIDENT + young + PER_STEP_DECADE * (REFERENCE_STEP_MS / step).log10();
-        let stronger = self.peak + if self.since_alarm < HOLD { MUCH_STRONGER } else { 0.0 };
-        let anomalous = decades >= within_budget && decades > stronger;
-        if anomalous {
-            self.since_alarm = 0;
-            self.alarms += 1.0;
-        }
-        self.peak = self.peak.max(decades);
+        let anomalous = self.is_news(decades, within_budget);
         if decades >= within_budget {
             self.since_evidence = 0;
             self.held += 1;
@@ -106,20 +104,58 @@ impl News {
         } else if self.open && self.since_evidence >= HOLD {
             self.open = false;
         }
-        let reported = if anomalous { decades } else { decades.min(self.threshold - BELOW) };
-        Told { decades: reported.max(0.0), anomalous, incident: self.open.then_some(self.incidents) }
+        let reported =
+            if anomalous { found.rarity.max(self.threshold + APART) } else { found.rarity.min(self.threshold - APART) };
+        Told { decades: reported.max(0.0), anomalous, incident: self.incident() }
+    }
+
+    /// Takes what speaks against one of the values that a sample will be made of: an alarm when it is news, never an
+    /// incident. The score to report then.
+    pub(super) fn tell_single(&mut self, alone: &Alone, age_ms: i64) -> Option<f64> {
+        let within_budget = self.within_budget(age_ms);
+        // What is no news is not taken in: the sample that it belongs to will be.
+        (alone.decades >= within_budget && self.is_news(alone.decades, within_budget))
+            .then(|| score(alone.rarity.max(self.threshold + APART)))
+    }
+
+    /// Number of the incident that is open.
+    pub(super) fn incident(&self) -> Option<u64> {
+        self.open.then_some(self.incidents)
+    }
+
+    /// Decades that an alarm takes now.
+    fn within_budget(&self, age_ms: i64) -> f64 {
+        let threshold = self.threshold + if age_ms < NEW_MS { NEW_DECADES } else { 0.0 };
+        threshold + PER_ALARM * (self.alarms - FREE_ALARMS).max(0.0)
+    }
+
+    /// Whether that is an alarm, which then counts.
+    fn is_news(&mut self, decades: f64, within_budget: f64) -> bool {
+        let stronger = self.peak + if self.since_alarm < HOLD { MUCH_STRONGER } else { 0.0 };
+        let news = decades >= within_budget && decades > stronger;
+        if news {
+            self.since_alarm = 0;
+            self.alarms += 1.0;
+        }
+        self.peak = self.peak.max(decades);
+        news
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::Departure;
     use super::*;
 
     const STEP: f64 = REFERENCE_STEP_MS;
     const OLD: i64 = 30 * 86_400_000;
 
+    fn found(decades: f64) -> Found {
+        Found { decades, rarity: decades, departure: Departure::Spike }
+    }
+
     fn tell(news: &mut News, decades: f64) -> Told {
-        news.tell(decades, STEP, STEP, OLD)
+        news.tell(&found(decades), STEP, STEP, OLD)
     }
 
     #[test]
@@ -136,6 +172,18 @@ mod tests {
         let repeated = tell(&mut news, 5.0);
         assert!(!repeated.anomalous && repeated.decades < 3.0);
         assert_eq!(repeated.incident, Some(1));
+    }
+
+    #[test]
+    fn evidence_decides_and_rarity_is_reported_on_the_side_of_the_threshold_that_was_decided() {
+        let told = |decades, rarity| {
+            let told = News::new(3.0).tell(&Found { rarity, ..found(decades) }, STEP, STEP, OLD);
+            (told.anomalous, told.decades)
+        };
+        assert_eq!(told(5.0, 4.0), (true, 4.0));
+        assert_eq!(told(5.0, 2.0), (true, 3.0 + APART));
+        assert_eq!(told(2.0, 5.0), (false, 3.0 - APART));
+        assert_eq!(told(2.0, 1.0), (false, 1.0));
     }
 
     #[test]
@@ -168,8 +216,9 @@ mod tests {
     #[test]
     fn an_incident_needs_more_where_samples_come_faster_and_where_the_series_is_new() {
         let opens = |step: f64, age: i64| {
-            let tenths = (30..90)
-                .find(|tenths| News::new(3.0).tell(f64::from(*tenths) / 10.0, step, step, age).incident.is_some());
+            let tenths = (30..90).find(|tenths| {
+                News::new(3.0).tell(&found(f64::from(*tenths) / 10.0), step, step, age).incident.is_some()
+            });
             tenths.map(|tenths| f64::from(tenths) / 10.0)
         };
         assert_eq!(opens(300_000.0, OLD), Some(4.2));

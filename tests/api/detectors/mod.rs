@@ -58,16 +58,15 @@ impl Scene {
         self.cluster.apply_yaml(&text, &self.shop.namespace).await.with_context(|| name.to_owned())
     }
 
-    /// Waits for the rule's only Anomaly that `is` true of.
-    async fn anomaly(&self, rule: &str, what: &str, is: impl Fn(&Anomaly) -> bool) -> Result<Anomaly> {
-        let found = eventually(PATIENCE, format!("{rule}: {what}"), async || {
+    /// Waits for the rule's Anomaly with its evidence, which is written after it was created.
+    async fn told(&self, rule: &str) -> Result<Anomaly> {
+        let told = |anomaly: &Anomaly| anomaly.status.as_ref().is_some_and(|status| !status.evidence.is_empty());
+        eventually(PATIENCE, format!("{rule} has an Anomaly that says why"), async || {
             let all = list(&self.anomalies).await?;
-            Ok(all.into_iter().find(|anomaly| anomaly.spec.rule_ref.name == rule && is(anomaly)))
-        });
-        match found.await {
-            Ok(found) => Ok(found),
-            Err(error) => Err(error).with_context(|| self.log()),
-        }
+            Ok(all.into_iter().find(|anomaly| anomaly.spec.rule_ref.name == rule && told(anomaly)))
+        })
+        .await
+        .with_context(|| self.log())
     }
 
     /// Names of the rules that have an Anomaly.

@@ -32,7 +32,7 @@ async fn the_database_that_departs_from_its_peers_is_named_and_the_others_are_no
     normal.await.map_err(|error| error.context(scene.log()))?;
 
     turn(&others[1], "custom_lag", 100.0).await?;
-    let anomaly = scene.anomaly("unlike", "an Anomaly", |_| true).await?;
+    let anomaly = scene.told("unlike").await?;
     ensure!(anomaly.spec.pod == "orders-db-2" && evidence(&anomaly, "peers")? == "3", "{anomaly:?}");
     evidence(&anomaly, "peers' median")?;
     operator.rounds_pass(12).await?;

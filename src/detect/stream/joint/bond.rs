@@ -6,15 +6,22 @@
 
 use statrs::function::erf::erfc;
 
-use super::super::follow;
+use super::super::evidence::Found as Evidence;
 use super::super::news::News;
+use super::super::{Departure, follow, score};
 use crate::stats::{self, DecayedTail, DecayedTailOptions};
 
 /// Rows before anything is judged: as many as a stream needs, and then as many again of its residuals.
 const FIRST_JUDGED: u32 = 300;
 /// As the tails of a stream's whole ([`super::super::evidence`]).
-const TAIL: DecayedTailOptions =
-    DecayedTailOptions { share: 0.1, prior_values: 400.0, half_life: 20_000.0, cluster: 8 };
+const TAIL: DecayedTailOptions = DecayedTailOptions {
+    share: 0.1,
+    prior_values: 400.0,
+    half_life: 20_000.0,
+    cluster: 8,
+    prior_shape: 0.1,
+    prior_exceedances: 40.0,
+};
 /// Weight of a row that is anomalous: a broken bond is not to be learnt within the hour.
 const DOUBTFUL_TRUST: f64 = 0.05;
 /// Greatest residual that is reckoned with, in half widths of the band.
@@ -86,14 +93,10 @@ impl Bond {
             let decades = self.tail.decades(normalised);
             if self.seen >= FIRST_JUDGED {
                 let age = at.saturating_sub(self.first_at);
-                let told = self.news.tell(decades, self.step, elapsed, age);
+                let evidence = Evidence { decades, rarity: decades, departure: Departure::Bond };
+                let told = self.news.tell(&evidence, self.step, elapsed, age);
                 self.open = told.incident.is_some();
-                found = Found {
-                    score: 1.0 - 10_f64.powf(-told.decades),
-                    anomalous: told.anomalous,
-                    open: self.open,
-                    ..found
-                };
+                found = Found { score: score(told.decades), anomalous: told.anomalous, open: self.open, ..found };
             }
             if decades >= self.threshold {
                 trust = DOUBTFUL_TRUST;
