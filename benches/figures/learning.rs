@@ -76,6 +76,7 @@ fn options(now: i64) -> Options {
         weekly: true,
         minimum: Some(0.0),
         maximum: None,
+        confidence: None,
         window_days: 14,
         now,
     }

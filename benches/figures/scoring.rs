@@ -62,6 +62,7 @@ pub fn profile() -> Result<Profile> {
         weekly: true,
         minimum: Some(0.0),
         maximum: None,
+        confidence: None,
         window_days: 14,
         now: 14 * 24 * HOUR_MS,
     };

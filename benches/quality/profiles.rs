@@ -80,6 +80,7 @@ fn row(kind: &'static str, number: u64, step: f64, begin: Begin, interval: i64) 
             weekly: true,
             minimum: None,
             maximum: None,
+            confidence: None,
             window_days: LEARNT_DAYS as u32,
             now: MONDAY + LEARNT_DAYS * DAY - 1,
         };

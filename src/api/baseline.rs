@@ -5,7 +5,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{DurationText, LocalReference};
+use super::{Decimal, DurationText, LocalReference};
 
 /// Which database pods to watch, how to connect to them read-only, what to measure and how to learn what is normal.
 #[derive(Clone, CustomResource, Debug, Deserialize, KubeSchema, PartialEq, Serialize)]
@@ -54,6 +54,7 @@ pub struct BaselineSpec {
     /// How the profile is learnt.
     #[serde(default)]
     #[x_kube(validation = ("self.seasonality.all(s, self.seasonality.exists_one(o, o == s))", "statistics.seasonality: each season may be named once"))]
+    #[x_kube(validation = ("!has(self.confidence) || type(self.confidence) == string && string(self.confidence).matches('^0[.][0-9]{1,6}$') && double(string(self.confidence)) >= 0.5 && double(string(self.confidence)) <= 0.9999", "statistics.confidence: must be a share between \"0.5\" and \"0.9999\", such as \"0.95\""))]
     pub statistics: Statistics,
     /// Metrics of your own: each one SQL statement that returns one number.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -185,6 +186,11 @@ impl Default for Refresh {
 pub struct Statistics {
     /// Leave samples far outside their hour's band out of the learning.
     pub outlier_removal: bool,
+    /// Share of normal life that the bounds in the status hold in each hour, from "0.5" to "0.9999"; what lies outside is
+    /// divided evenly between both sides, as often as this metric's own learnt tails say. Left out: the bounds of three
+    /// sigma. Rules have bounds of their own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub confidence: Option<Decimal>,
     /// Seasons that may be learnt, where the data have them. None: one band for all hours.
     #[schemars(length(max = 2))]
     pub seasonality: Vec<Seasonality>,
@@ -197,7 +203,7 @@ pub struct Statistics {
 impl Default for Statistics {
     fn default() -> Self {
         let seasonality = vec![Seasonality::Daily, Seasonality::Weekly];
-        Self { outlier_removal: true, seasonality, time_zone: "UTC".to_owned() }
+        Self { outlier_removal: true, confidence: None, seasonality, time_zone: "UTC".to_owned() }
     }
 }
 
@@ -316,9 +322,10 @@ pub struct MetricStatus {
     pub minimum: f64,
     /// Largest value.
     pub maximum: f64,
-    /// Lower bound of the band of three sigma, over all hours: the lowest hour's, never below the physical minimum.
+    /// Lower bound of the band of `statistics.confidence`, else of three sigma, over all hours that were seen: the lowest
+    /// hour's, never below the physical minimum.
     pub lower: f64,
-    /// Upper bound of the band of three sigma: the highest hour's.
+    /// Upper bound of that band: the highest hour's.
     pub upper: f64,
     /// Patterns that were found, strongest first.
     #[serde(skip_serializing_if = "Vec::is_empty")]

@@ -2,9 +2,12 @@
 //! by side, so that a round of one hour walks linear memory; and the shard grows by a block, without copying and
 //! without spare room for a quarter of what it holds.
 
+use std::collections::HashMap;
+
 use super::Normal;
 use super::replay::Known;
-use crate::learn::{HOURS_OF_WEEK, Profile, Stretch, Tails};
+use super::when::When;
+use crate::learn::{HOURS_OF_WEEK, MonthlySlot, Profile, Stretch, Tails};
 
 /// Series of a block: 1 KiB of each hour lies side by side.
 const BLOCK: usize = 128;
@@ -16,6 +19,15 @@ struct Usual {
     scale: f32,
 }
 
+/// What is known of a series.
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum State {
+    Unready,
+    Ready,
+    /// Ready, and something comes once a month: few have that, and the others need not be looked up.
+    Monthly,
+}
+
 /// Centre and scale per hour and series; what holds for all hours per series.
 #[derive(Default)]
 pub(super) struct Columns {
@@ -23,12 +35,14 @@ pub(super) struct Columns {
     /// Each `[hour][series of the block]`.
     blocks: Vec<Box<[Usual]>>,
     /// `[series]`.
-    ready: Vec<bool>,
+    state: Vec<State>,
     confidence: Vec<f32>,
     minimum: Vec<f32>,
     maximum: Vec<f32>,
     stretch: Vec<Stretch>,
     tails: Vec<Tails>,
+    /// Of the series that have any.
+    monthly: HashMap<usize, Box<[MonthlySlot]>>,
 }
 
 impl Columns {
@@ -40,7 +54,7 @@ impl Columns {
             let unknown = Usual { centre: f32::NAN, scale: f32::NAN };
             self.blocks.push(vec![unknown; HOURS_OF_WEEK * BLOCK].into());
         }
-        self.ready.resize(self.used, false);
+        self.state.resize(self.used, State::Unready);
         self.confidence.resize(self.used, 0.0);
         self.minimum.resize(self.used, f32::NEG_INFINITY);
         self.maximum.resize(self.used, f32::INFINITY);
@@ -57,7 +71,15 @@ impl Columns {
                 scale: profile.map_or(f32::NAN, |profile| profile.scale[hour]),
             };
         }
-        self.ready[series] = profile.is_some_and(|profile| profile.ready);
+        self.monthly.remove(&series);
+        self.state[series] = match profile.filter(|profile| profile.ready) {
+            None => State::Unready,
+            Some(profile) if profile.monthly.is_empty() => State::Ready,
+            Some(profile) => {
+                self.monthly.insert(series, profile.monthly.as_slice().into());
+                State::Monthly
+            }
+        };
         self.confidence[series] = profile.map_or(0.0, |profile| profile.confidence as f32);
         self.stretch[series] = profile.map_or(Stretch::NONE, |profile| profile.stretch);
         self.tails[series] = profile.map_or(Tails::GAUSSIAN, |profile| profile.tails);
@@ -71,7 +93,7 @@ impl Columns {
     }
 
     pub(super) fn is_ready(&self, series: usize) -> bool {
-        self.ready[series]
+        self.state[series] != State::Unready
     }
 
     /// What is known of adjacent series, to be taken elsewhere; `None` where the profile is not ready.
@@ -79,7 +101,7 @@ impl Columns {
         let column =
             |of: fn(Usual) -> f32, series| (0..HOURS_OF_WEEK).map(|hour| of(self.usual(series, hour))).collect();
         let known = |series: usize| {
-            self.ready[series].then(|| Known {
+            self.is_ready(series).then(|| Known {
                 centre: column(|usual| usual.centre, series),
                 scale: column(|usual| usual.scale, series),
                 minimum: self.minimum[series],
@@ -87,21 +109,31 @@ impl Columns {
                 confidence: self.confidence[series],
                 stretch: self.stretch[series],
                 tails: self.tails[series],
+                monthly: self.monthly.get(&series).map_or_else(Vec::new, |slots| slots.to_vec()),
             })
         };
         (first..first + series).map(known).collect()
     }
 
-    /// What is normal for a series in that hour of the week; `None` unless its profile is ready.
-    pub(super) fn normal(&self, series: usize, hour: usize) -> Option<Normal<'_>> {
-        self.ready[series].then(|| Normal {
-            centre: f64::from(self.usual(series, hour).centre),
-            scale: f64::from(self.usual(series, hour).scale),
+    /// What is normal for a series at that instant; `None` unless its profile is ready.
+    pub(super) fn normal(&self, series: usize, when: &When<'_>) -> Option<Normal<'_>> {
+        let state = self.state[series];
+        if state == State::Unready {
+            return None;
+        }
+        let usual = self.usual(series, when.hour);
+        let normal = Normal {
+            centre: f64::from(usual.centre),
+            scale: f64::from(usual.scale),
             minimum: f64::from(self.minimum[series]),
             maximum: f64::from(self.maximum[series]),
             confidence: f64::from(self.confidence[series]),
             stretch: self.stretch[series],
             tails: &self.tails[series],
-        })
+        };
+        if state == State::Ready {
+            return Some(normal);
+        }
+        Some(self.monthly.get(&series).map_or(normal, |slots| normal.in_month(slots, when)))
     }
 }

@@ -72,6 +72,7 @@ impl Detect for Degradation {
     const NAME: &'static str = "degradation";
     const NEEDS_PROFILE: bool = false;
     const NEEDS: &'static str = "values on its first and its last day";
+    const TAKES_HOURS: bool = true;
 
     fn resolve(
         spec: &AnomalyRuleSpec,

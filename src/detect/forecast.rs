@@ -72,6 +72,7 @@ impl Detect for Forecast {
     const NAME: &'static str = "forecast";
     const NEEDS_PROFILE: bool = false;
     const NEEDS: &'static str = "24 hours of values of its metric";
+    const TAKES_HOURS: bool = true;
     const PREDICTS: bool = true;
 
     fn resolve(

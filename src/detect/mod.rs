@@ -24,6 +24,7 @@ mod surroundings;
 mod testing;
 mod units;
 mod verdict;
+mod when;
 mod window;
 
 pub use evidence::{Evidence, Found};
@@ -66,6 +67,10 @@ trait Detect: Sized {
     const JUDGES_ALL: bool = false;
     /// What it does while another load than usual is expected of a metric that it judges.
     const WHILE_EXPECTED: WhileExpected = WhileExpected::Silent;
+    /// Whether its replay begins with one value for each hour, where the samples do not reach back as far as it wants:
+    /// samples are kept for the Baseline's window, figures of hours for 400 days. For one that looks at hours and longer;
+    /// not for one that judges the course of single samples, nor for one of all metrics.
+    const TAKES_HOURS: bool = false;
 
     /// Resolves its part of a spec for the metric of that index, which a detector may replace (share of a maximum).
     /// `None` when the spec has no such part.
@@ -176,6 +181,11 @@ macro_rules! detectors {
 
             fn while_expected(&self) -> WhileExpected {
                 match self { $(Self::$detector(_) => <$detector as Detect>::WHILE_EXPECTED),+ }
+            }
+
+            /// Whether its replay begins with values of hours where the samples do not reach back as far as it wants.
+            pub fn takes_hours(&self) -> bool {
+                match self { $(Self::$detector(_) => <$detector as Detect>::TAKES_HOURS),+ }
             }
 
             /// How much recent history its memory wants to have replayed, in ms; `None` for none.

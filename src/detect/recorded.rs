@@ -164,6 +164,7 @@ impl RecordedRule {
                 weekly: true,
                 minimum: metric.minimum,
                 maximum: metric.maximum,
+                confidence: None,
                 window_days: WINDOW_DAYS,
                 now: at,
             };

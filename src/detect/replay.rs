@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use super::sight::{Around, Peer};
+use super::when::When;
 use super::{Detector, Memory, Normal, Rule, Sight};
-use crate::learn::{Clock, Stretch, Tails, hour_by};
+use crate::learn::{Clock, MonthlySlot, Stretch, Tails};
 
 /// What is known of one metric of a target, as it was when the replay began.
 pub(super) struct Known {
@@ -16,6 +17,7 @@ pub(super) struct Known {
     pub confidence: f32,
     pub stretch: Stretch,
     pub tails: Tails,
+    pub monthly: Vec<MonthlySlot>,
 }
 
 /// Feeds history to the memory of one rule and target. Needs nothing of the shard: it may run on another thread.
@@ -53,9 +55,10 @@ impl Around for Snapshot<'_> {
     }
 
     fn normal_at(&self, metric: usize, at: i64) -> Option<Normal<'_>> {
-        let hour = hour_by(self.clock, at);
+        let when = When::new(self.clock, at);
+        let hour = when.hour;
         let known = self.known.get(metric)?.as_ref()?;
-        Some(Normal {
+        let normal = Normal {
             centre: f64::from(*known.centre.get(hour)?),
             scale: f64::from(*known.scale.get(hour)?),
             minimum: f64::from(known.minimum),
@@ -63,13 +66,14 @@ impl Around for Snapshot<'_> {
             confidence: f64::from(known.confidence),
             stretch: known.stretch,
             tails: &known.tails,
-        })
+        };
+        Some(if known.monthly.is_empty() { normal } else { normal.in_month(&known.monthly, &when) })
     }
 
     fn each_peer(&self, _: &mut dyn FnMut(Peer<'_>)) {}
 
     fn hour_of_week(&self, at: i64) -> usize {
-        hour_by(self.clock, at)
+        When::new(self.clock, at).hour
     }
 }
 
@@ -91,6 +95,11 @@ impl Replay {
     /// How much history is wanted, in ms.
     pub fn history(&self) -> i64 {
         self.detector.history().unwrap_or(0)
+    }
+
+    /// Whether it begins with values of hours ([`Self::take`]) where samples do not reach back as far as is wanted.
+    pub fn takes_hours(&self) -> bool {
+        self.detector.takes_hours() && !self.detector.judges_all()
     }
 
     /// Indices of the metrics whose history is wanted.
@@ -151,6 +160,7 @@ mod tests {
             confidence: 1.0,
             stretch: Stretch::NONE,
             tails: Tails::GAUSSIAN,
+            monthly: Vec::new(),
         };
         let known = [Some(known)];
         let monday = at("2026-03-30T07:30:00Z");

@@ -16,11 +16,12 @@ use super::columns::Columns;
 use super::exception::Active;
 use super::latest::Latest;
 use super::surroundings::Surroundings;
+use super::when::When;
 use super::{
     Band, ChangeKind, Event, Evidence, Exception, Incident, MetricSet, Normal, Phase, Replay, Rule, Verdict, Warmed,
 };
 use crate::api::IncidentState;
-use crate::learn::{Clock, Profile, hour_by};
+use crate::learn::{Clock, Profile};
 use crate::measure::{ABSENT, Round};
 
 /// A rule for one target.
@@ -396,7 +397,7 @@ impl Shard {
     /// What is normal for a metric at that time; `None` unless its profile is ready.
     pub fn normal(&self, target: usize, metric: usize, at: i64) -> Option<Normal<'_>> {
         let clock = self.slots.get(target)?.clock.as_deref();
-        self.columns.normal(self.series(target, metric)?, hour_by(clock, at))
+        self.columns.normal(self.series(target, metric)?, &When::new(clock, at))
     }
 
     /// Whether a metric's profile is there and ready: without that, a rule that needs it gives no verdict.

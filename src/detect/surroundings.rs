@@ -4,7 +4,8 @@ use super::Normal;
 use super::columns::Columns;
 use super::latest::Latest;
 use super::sight::{Around, Peer};
-use crate::learn::{Clock, hour_by};
+use super::when::When;
+use crate::learn::Clock;
 
 /// A value of a peer is fresh within so many intervals of its metric.
 const FRESH_INTERVALS: i64 = 2;
@@ -20,14 +21,25 @@ pub(super) struct Surroundings<'a> {
     /// By which the profiles were learnt; UTC when there is none.
     clock: Option<&'a Clock>,
     at: i64,
-    hour: usize,
+    when: When<'a>,
     metric: usize,
     interval_ms: i64,
 }
 
 impl<'a> Surroundings<'a> {
     pub fn new(columns: &'a Columns, latest: &'a Latest, target: usize, first: usize, metrics: usize) -> Self {
-        Self { columns, latest, target, first, metrics, clock: None, at: 0, hour: 0, metric: 0, interval_ms: 0 }
+        Self {
+            columns,
+            latest,
+            target,
+            first,
+            metrics,
+            clock: None,
+            at: 0,
+            when: When::new(None, 0),
+            metric: 0,
+            interval_ms: 0,
+        }
     }
 
     /// By the clock that the profiles of the target were learnt by; its peers have the same. UTC without this.
@@ -37,7 +49,7 @@ impl<'a> Surroundings<'a> {
 
     /// At that instant.
     pub fn at(self, at: i64) -> Self {
-        Self { at, hour: hour_by(self.clock, at), ..self }
+        Self { at, when: When::new(self.clock, at), ..self }
     }
 
     /// For a rule on that metric, whose values come that far apart; without this there are no peers.
@@ -46,7 +58,7 @@ impl<'a> Surroundings<'a> {
     }
 
     pub fn normal(&self, metric: usize) -> Option<Normal<'a>> {
-        (metric < self.metrics).then(|| self.columns.normal(self.first + metric, self.hour))?
+        (metric < self.metrics).then(|| self.columns.normal(self.first + metric, &self.when))?
     }
 }
 
@@ -56,11 +68,11 @@ impl Around for Surroundings<'_> {
     }
 
     fn normal_at(&self, metric: usize, at: i64) -> Option<Normal<'_>> {
-        (metric < self.metrics).then(|| self.columns.normal(self.first + metric, hour_by(self.clock, at)))?
+        (metric < self.metrics).then(|| self.columns.normal(self.first + metric, &When::new(self.clock, at)))?
     }
 
     fn hour_of_week(&self, at: i64) -> usize {
-        hour_by(self.clock, at)
+        When::new(self.clock, at).hour
     }
 
     fn each_peer(&self, take: &mut dyn FnMut(Peer<'_>)) {
@@ -71,7 +83,7 @@ impl Around for Surroundings<'_> {
             // The clock is one for all; what a peer says later in the same round is as fresh as can be.
             let age_ms = self.at.saturating_sub(at).max(0);
             if age_ms <= patience {
-                take(Peer { value: f64::from(value), age_ms, normal: self.columns.normal(series, self.hour) });
+                take(Peer { value: f64::from(value), age_ms, normal: self.columns.normal(series, &self.when) });
             }
         }
     }

@@ -69,6 +69,7 @@ impl Detect for Trend {
     const NAME: &'static str = "trend";
     const NEEDS_PROFILE: bool = false;
     const NEEDS: &'static str = "values in three quarters of its window";
+    const TAKES_HOURS: bool = true;
 
     fn resolve(
         spec: &AnomalyRuleSpec,

@@ -1,6 +1,7 @@
 //! What a detector says.
 
-use crate::learn::{Stretch, Tails};
+use super::when::When;
+use crate::learn::{MonthlySlot, Stretch, Tails};
 
 /// What is normal for one metric at one instant: the profile's bucket of that hour.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -22,6 +23,14 @@ pub struct Normal<'a> {
 }
 
 impl Normal<'_> {
+    /// With what comes once a month, when that is now.
+    pub(super) fn in_month(self, slots: &[MonthlySlot], when: &When<'_>) -> Self {
+        let Some(now) = when.of_month() else { return self };
+        let slot = slots.iter().find(|slot| slot.is_at(now));
+        let raised = slot.and_then(|slot| slot.raised(self.centre, self.scale, self.stretch));
+        raised.map_or(self, |(centre, scale)| Self { centre, scale, stretch: Stretch::NONE, ..self })
+    }
+
     /// The band of so many sigma to both sides, within the physical bounds.
     pub fn band(&self, sigmas: f64) -> Band {
         self.sides(Some(sigmas), Some(sigmas))

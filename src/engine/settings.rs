@@ -33,6 +33,8 @@ pub struct Learning {
     pub refresh: RefreshPlan,
     /// Leave samples far outside their band out.
     pub outlier_removal: bool,
+    /// Share of normal life that the bounds shown hold ([`crate::learn::CONFIDENCE_SHOWN`]); `None`: those of three sigma.
+    pub confidence: Option<f64>,
     /// Learn an hour of day.
     pub daily: bool,
     /// Learn an hour of week.

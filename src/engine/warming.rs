@@ -1,8 +1,13 @@
 //! Makes the memory of detectors from the history, beside the engine: when a rule is attached or edited, at start, and
 //! when a server has another role.
 //!
+//! Samples are kept for the Baseline's window only. A detector that looks at hours and longer, and farther back, begins with
+//! the hourly figures of the time before ([`hours`]).
+//!
 //! It waits for the first lessons: what is normal is part of what a detector sees. A round that comes meanwhile is in the
 //! history or among the target's recent rounds, mostly in both, and is taken once, by its time.
+
+mod hours;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,7 +18,7 @@ use super::exceptions::LeftOut;
 use super::task::{Task, now};
 use crate::detect::schedule::{Window, holds, merged};
 use crate::detect::{MetricSet, Replay, Warmed};
-use crate::history::Store;
+use crate::history::{HistoryError, Store};
 use crate::measure::{Role, TargetKey};
 
 /// History is read in pieces of this length, to hold little of it at once.
@@ -120,13 +125,21 @@ impl Course {
         let wanted = replay.wants();
         let names: Vec<&str> =
             wanted.iter().filter_map(|metric| Some(self.metrics.get(*metric)?.name.as_str())).collect();
-        let mut from = now_ms.saturating_sub(replay.history());
-        if let Ok(Some((first, _))) = self.store.extent(&self.key).await {
-            from = from.max(first);
-        }
-        let span = Window { from, to: now_ms };
+        let begin = now_ms.saturating_sub(replay.history());
+        let span = Window { from: begin, to: now_ms };
         let left_out = replay.judges().iter().flat_map(|metric| self.left_out.windows(*metric, span)).collect();
         let left_out: Arc<[Window]> = merged(left_out).into();
+        let mut from = match self.store.extent(&self.key).await {
+            Ok(Some((first, _))) => begin.max(first),
+            Ok(None) => now_ms,
+            Err(_) => begin,
+        };
+        if let Some(name) = names.first().filter(|_| from > begin && replay.takes_hours()) {
+            let (instants, values) = self.hours(name, begin, from).await;
+            let (columns, left_out) = ([values], left_out.clone());
+            let feed = move || feed(replay, &instants, &columns, &left_out);
+            replay = tokio::task::spawn_blocking(feed).await.ok()?;
+        }
         loop {
             let last = from.saturating_add(PIECE_MS) > now();
             // Whatever was written until now: what came later is among the recent rounds.
@@ -149,6 +162,24 @@ impl Course {
     }
 }
 
+impl Course {
+    /// The hours of a metric before its samples: the middle of each, and a value. None when they cannot be read.
+    async fn hours(&self, metric: &str, from: i64, samples_from: i64) -> (Vec<i64>, Vec<f32>) {
+        let to = samples_from.saturating_add(PIECE_MS);
+        let read = async {
+            let hours = self.store.roll_ups(&self.key, metric, from, to).await?;
+            Ok::<_, HistoryError>((hours, self.store.read(&self.key, metric, samples_from, to).await?))
+        };
+        match read.await {
+            Ok((hours, samples)) => hours::before(samples_from, &hours, &samples),
+            Err(error) => {
+                tracing::warn!(target = %self.key, %error, "hours cannot be read; the rule begins with the samples");
+                (Vec::new(), Vec::new())
+            }
+        }
+    }
+}
+
 fn feed(mut replay: Replay, instants: &[i64], columns: &[Vec<f32>], left_out: &[Window]) -> Replay {
     let mut values = Vec::with_capacity(columns.len());
     // What is known to be another load is no course to remember.
@@ -159,3 +190,6 @@ fn feed(mut replay: Replay, instants: &[i64], columns: &[Vec<f32>], left_out: &[
     }
     replay
 }
+
+#[cfg(test)]
+mod tests;

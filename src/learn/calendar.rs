@@ -19,6 +19,30 @@ pub fn hour_by(clock: Option<&Clock>, at_ms: i64) -> usize {
     clock.map_or_else(|| hour_of_week(at_ms), |clock| clock.hour_of_week(at_ms))
 }
 
+/// An hour of a month.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct HourOfMonth {
+    /// Number of the day, 1 to 31.
+    pub day: u8,
+    /// Whether it is the last day of its month.
+    pub is_last: bool,
+    /// Hour of the day, 0 to 23.
+    pub hour: u8,
+}
+
+/// Hour of the month by a clock, in UTC without one; `None` for an instant that no calendar has.
+pub fn hour_of_month_by(clock: Option<&Clock>, at_ms: i64) -> Option<HourOfMonth> {
+    let hour = absolute_hour(clock.map_or(at_ms, |clock| clock.local(at_ms)));
+    let (day, is_last) = day_of_month(hour.div_euclid(24))?;
+    Some(HourOfMonth { day, is_last, hour: hour.rem_euclid(24) as u8 })
+}
+
+/// Number of a day in its month, and whether it is the last there; of a day since the Unix epoch.
+pub(super) fn day_of_month(day: i64) -> Option<(u8, bool)> {
+    let date = jiff::civil::date(1970, 1, 1).checked_add(jiff::Span::new().try_days(day).ok()?).ok()?;
+    Some((u8::try_from(date.day()).ok()?, date.day() == date.days_in_month()))
+}
+
 /// Hour of the week of an hour since the Unix epoch.
 pub(super) fn hour_of_absolute(hour: i64) -> usize {
     // The Unix epoch was a Thursday, three days after a Monday.
@@ -119,6 +143,19 @@ mod tests {
         assert_eq!(clock.ahead(at("2026-03-01T00:00:00Z")), (HOUR_MS, at("2026-03-29T01:00:00Z")));
         assert_eq!(Clock::utc().hour_of_week(at("2026-03-30T07:00:00Z")), 7);
         assert_eq!(Clock::utc().ahead(0), (0, i64::MAX));
+    }
+
+    #[test]
+    fn an_hour_of_the_month_goes_by_the_clock_and_knows_the_last_day() {
+        let zone = TimeZone::posix("CET-1CEST,M3.5.0,M10.5.0/3").unwrap();
+        let clock = Clock::new(&zone, at("2026-01-01T00:00:00Z"), at("2026-12-01T00:00:00Z"));
+        let of = |text: &str| hour_of_month_by(Some(&clock), at(text)).map(|of| (of.day, of.is_last, of.hour));
+        assert_eq!(of("2026-02-28T22:30:00Z"), Some((28, true, 23)));
+        assert_eq!(of("2026-02-28T23:30:00Z"), Some((1, false, 0)));
+        assert_eq!(of("2026-07-31T21:59:00Z"), Some((31, true, 23)));
+        let utc = hour_of_month_by(None, at("2026-02-28T23:30:00Z"));
+        assert_eq!(utc, Some(HourOfMonth { day: 28, is_last: true, hour: 23 }));
+        assert_eq!(hour_of_month_by(None, i64::MAX), None);
     }
 
     proptest! {

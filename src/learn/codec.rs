@@ -1,17 +1,23 @@
-//! The stored form of a profile: a version byte, then fields of fixed width in little-endian order.
+//! The stored form of a profile: a version byte, then fields of fixed width in little-endian order, then the hours of the
+//! month, if there are any.
 
 use super::calendar::HOURS_OF_WEEK;
+use super::monthly_slot::{MOST_MONTHLY_SLOTS, MonthlySlot};
 use super::profile::{Profile, Statistics};
 use super::tails::{Stretch, Tail, Tails};
 
 /// First byte of the stored form. A change of layout gets another number, and old profiles are learnt anew.
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 
 /// Figures of a tail: three quantiles, scale and shape.
 const TAIL: usize = 5;
 
-/// Two columns of f32, two tails, two stretches, two counters and thirteen f64, one flag; the version byte before them.
+/// Two columns of f32, two tails, two stretches, two counters and thirteen f64; one byte with the readiness in its lowest
+/// bit and the number of hours of the month above it; the version byte before them.
 const LENGTH: usize = 1 + 2 * HOURS_OF_WEEK * 4 + 2 * TAIL * 4 + 2 * 4 + 2 * 8 + 13 * 8 + 1;
+
+/// Bytes of an hour of the month: day, hour, level and scale.
+const SLOT: usize = 2 + 2 * 4;
 
 /// Why bytes are not a stored profile.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
@@ -20,7 +26,7 @@ pub enum DecodeError {
     #[error("stored profile: found version {0}, allowed is {VERSION}")]
     Version(u8),
     /// Cut off or grown.
-    #[error("stored profile: found {0} bytes, allowed are {LENGTH}")]
+    #[error("stored profile: found {0} bytes, allowed are {LENGTH} and {SLOT} for each hour of the month")]
     Length(usize),
     /// A value that no profile can have.
     #[error("stored profile: {0} is not a value that a profile can have")]
@@ -28,12 +34,13 @@ pub enum DecodeError {
 }
 
 impl Profile {
-    /// Bytes of the stored form.
+    /// Bytes of the stored form without hours of the month.
     pub const LENGTH: usize = LENGTH;
 
-    /// The stored form; its length is always the same.
+    /// The stored form.
     pub fn encode(&self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(LENGTH);
+        let monthly = &self.monthly[..self.monthly.len().min(MOST_MONTHLY_SLOTS)];
+        let mut bytes = Vec::with_capacity(LENGTH + monthly.len() * SLOT);
         bytes.push(VERSION);
         for value in self.centre.iter().chain(self.scale.iter()) {
             bytes.extend_from_slice(&value.to_le_bytes());
@@ -69,7 +76,12 @@ impl Profile {
         for value in figures.into_iter().chain([self.days, self.confidence, lowest, highest]) {
             bytes.extend_from_slice(&value.to_le_bytes());
         }
-        bytes.push(u8::from(self.ready));
+        bytes.push(u8::from(self.ready) | (monthly.len() as u8) << 1);
+        for MonthlySlot { day, hour, level, scale } in monthly {
+            bytes.extend_from_slice(&[*day, *hour]);
+            bytes.extend_from_slice(&level.to_le_bytes());
+            bytes.extend_from_slice(&scale.to_le_bytes());
+        }
         bytes
     }
 
@@ -78,12 +90,17 @@ impl Profile {
     /// # Errors
     /// [`DecodeError`] when the version, the length or a value is not one that [`Profile::encode`] writes.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        match Self::decode_first(bytes)? {
+            (profile, []) => Ok(profile),
+            _ => Err(DecodeError::Length(bytes.len())),
+        }
+    }
+
+    /// The same with the bytes that follow the profile.
+    pub(super) fn decode_first(bytes: &[u8]) -> Result<(Self, &[u8]), DecodeError> {
         let (version, mut rest) = bytes.split_first().ok_or(DecodeError::Length(0))?;
         if *version != VERSION {
             return Err(DecodeError::Version(*version));
-        }
-        if bytes.len() != LENGTH {
-            return Err(DecodeError::Length(bytes.len()));
         }
         let short = DecodeError::Length(bytes.len());
         let mut centre = Box::new([0.0; HOURS_OF_WEEK]);
@@ -127,11 +144,18 @@ impl Profile {
             lowest,
             highest,
         ] = figures;
-        let ready = match rest {
-            [0] => false,
-            [1] => true,
-            _ => return Err(DecodeError::Value("the readiness")),
-        };
+        let [flags] = take(&mut rest).ok_or(short)?;
+        let (ready, slots) = (flags & 1 == 1, usize::from(flags >> 1));
+        if slots > MOST_MONTHLY_SLOTS {
+            return Err(DecodeError::Value("the number of hours of the month"));
+        }
+        let mut monthly = Vec::with_capacity(slots);
+        for _ in 0..slots {
+            monthly.push(slot(&mut rest).ok_or(short)?);
+        }
+        if !monthly.iter().all(MonthlySlot::is_valid) {
+            return Err(DecodeError::Value("an hour of the month"));
+        }
         if !(0.0..=1.0).contains(&confidence) {
             return Err(DecodeError::Value("the confidence"));
         }
@@ -151,7 +175,7 @@ impl Profile {
             lower,
             upper,
         };
-        Ok(Self {
+        let profile = Self {
             centre,
             scale,
             stretch,
@@ -162,7 +186,9 @@ impl Profile {
             ready,
             minimum: lowest.is_finite().then_some(lowest),
             maximum: highest.is_finite().then_some(highest),
-        })
+            monthly,
+        };
+        Ok((profile, rest))
     }
 }
 
@@ -173,6 +199,12 @@ fn tail(rest: &mut &[u8]) -> Option<Tail> {
     }
     let [quarter, tenth, far, scale, shape] = figures;
     Some(Tail { quantiles: [quarter, tenth, far], scale, shape })
+}
+
+fn slot(rest: &mut &[u8]) -> Option<MonthlySlot> {
+    let [day, hour] = take(rest)?;
+    let (level, scale) = (f32::from_le_bytes(take(rest)?), f32::from_le_bytes(take(rest)?));
+    Some(MonthlySlot { day, hour, level, scale })
 }
 
 fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {

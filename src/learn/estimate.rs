@@ -13,6 +13,9 @@
 //! **Scale** is taken from the residuals about what the *other* days foretell, not about the group's own median: two
 //! Mondays lie symmetrically about their own middle however far apart they are, and the third lies where it likes. A
 //! scale so taken holds for days to come.
+//!
+//! **Hours never seen** have no band of their own: theirs is that of the nearest group that was seen, wider by how far its
+//! hours lie apart. Nothing says where in it such an hour would be.
 
 use super::OUTLIER_SIGMAS;
 use super::calendar::HOURS_OF_WEEK;
@@ -48,6 +51,8 @@ pub(super) struct Estimate {
     pub(super) kept: Vec<bool>,
     /// How the values of each block follow the level of the series.
     pub(super) following: Following,
+    /// Whether each hour of the week has a band of its own, and not that of hours which it was never seen among.
+    pub(super) is_own: [bool; HOURS_OF_WEEK],
 }
 
 impl Estimate {
@@ -108,9 +113,10 @@ impl Estimate {
 
         let highest = centre.iter().fold(0.0, |highest: f64, centre| highest.max(centre.abs()));
         let floor = (highest * FLOOR_OF_SERIES).max(series.step.unwrap_or(SMALLEST_STEP));
-        let mut scale = variance.map(f64::sqrt);
+        let apart = apart(series, &values, &kept, levels, &shaped.depths, &centre);
+        let mut scale = std::array::from_fn(|hour| (variance[hour] + apart[hour].unwrap_or(0.0).powi(2)).sqrt());
         for (scale, centre) in scale.iter_mut().zip(centre) {
-            *scale = scale.max(centre.abs() * FLOOR_OF_CENTRE).max(floor);
+            *scale = f64::max(*scale, centre.abs() * FLOOR_OF_CENTRE).max(floor);
         }
         // What the other days say of a scale, as a share of what all days say.
         let all = group_medians(series, &logarithms, &kept, levels, &depths);
@@ -119,7 +125,7 @@ impl Estimate {
             (shaped.foretold[index], scale[block.hour] * ratio)
         });
         let foretold = foretold.collect();
-        Self { centre, scale, foretold, kept, following }
+        Self { centre, scale, foretold, kept, following, is_own: apart.map(|apart| apart.is_none()) }
     }
 
     /// Whether a value of a block lies far from its hour's centre.
@@ -187,6 +193,31 @@ fn leave_incidents_out(series: &Series, values: &[f64], foretold: &[Vec<f64>], k
         kept[index] = false;
     }
     true
+}
+
+/// Of each hour of the week whose group was never seen, how far the hours of the nearest group that was lie from its
+/// centre: the root of their mean square.
+fn apart(
+    series: &Series,
+    values: &[f64],
+    kept: &[bool],
+    levels: &[Level],
+    depths: &[usize; HOURS_OF_WEEK],
+    centre: &[f64; HOURS_OF_WEEK],
+) -> [Option<f64>; HOURS_OF_WEEK] {
+    std::array::from_fn(|hour| {
+        let blocks = |depth: usize| {
+            let group = (levels[depth].group_of)(hour);
+            levels[depth].hours(group).flat_map(|hour| &series.of_hour[hour]).filter(|index| kept[**index])
+        };
+        let seen = (0..=depths[hour]).rev().find(|depth| blocks(*depth).next().is_some())?;
+        if seen == depths[hour] {
+            return None;
+        }
+        let squares = blocks(seen).map(|index| (values[*index] - centre[hour]).powi(2));
+        let (count, sum) = squares.fold((0.0, 0.0), |(count, sum), square| (count + 1.0, sum + square));
+        Some((sum / f64::max(count, 1.0)).sqrt())
+    })
 }
 
 /// Median of the figures of each hour's group.

@@ -29,6 +29,6 @@ pub fn encode(profile: &Profile, findings: &Findings) -> Vec<u8> {
 /// # Errors
 /// [`DecodeError`] when the profile cannot be read.
 pub fn decode(bytes: &[u8]) -> Result<(Profile, Findings), DecodeError> {
-    let (profile, rest) = bytes.split_at_checked(Profile::LENGTH).unwrap_or((bytes, &[]));
-    Ok((Profile::decode(profile)?, serde_json::from_slice(rest).unwrap_or_default()))
+    let (profile, rest) = Profile::decode_first(bytes)?;
+    Ok((profile, serde_json::from_slice(rest).unwrap_or_default()))
 }

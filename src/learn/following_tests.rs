@@ -26,6 +26,7 @@ fn options(days: u32) -> Options {
         weekly: true,
         minimum: None,
         maximum: None,
+        confidence: None,
         window_days: days,
         now: MONDAY + i64::from(days) * DAY - 1,
     }
@@ -123,7 +124,8 @@ fn repeated_samples_count_once_and_gaps_are_no_values() {
     let gap: Vec<Sample> =
         samples(14, |at| 100.0 + 5.0 * noise(at)).into_iter().filter(|sample| day(sample.at) != 5).collect();
     let profile = learn(&gap, &options(14)).unwrap();
-    assert!((profile.centre[0] - once.centre[0]).abs() < 0.5 && (profile.days - 13.0).abs() < 1e-9);
+    assert!((profile.centre[0] - once.centre[0]).abs() < 0.5 && (profile.days - 14.0).abs() < 1e-9);
+    assert!((profile.confidence - 13.0 / 14.0).abs() < 1e-9);
 }
 
 #[test]
@@ -140,7 +142,7 @@ fn a_workload_of_people_is_learnt_by_their_clock_over_a_change_of_it() {
         })
         .collect();
     let options = Options { now: begin + 14 * DAY, ..options(14) };
-    let profile = learn_by(&clock, &samples, &options).unwrap();
+    let profile = learn_by(&clock, &samples, &[], &options).unwrap();
     for hour in 0..HOURS_OF_WEEK {
         let expected = if (9..17).contains(&(hour % 24)) { 200.0 } else { 100.0 };
         assert!((profile.centre[hour] - expected).abs() < 5.0, "hour {hour}: {}", profile.centre[hour]);

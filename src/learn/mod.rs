@@ -4,15 +4,18 @@
 //!
 //! Read in this order: `calendar` gives each sample its hour of the week, `series` cuts the values into hours, `shape`
 //! finds the season and `level` what moves beside it, `estimate` turns them into centre and scale, `residuals` and `tails`
-//! say how often the series goes how far from them, `summary` gives the figures that people read, `profile` is the result.
+//! say how often the series goes how far from them, `summary` gives the figures that people read, `coverage` says how much was
+//! seen, `profile` is the result.
 //! Beside them, `patterns` finds what a person would name, `validate` looks whether a profile held (both are `findings`),
 //! `usual_times` learns what each statement takes, from one interval after the other.
 
 mod calendar;
 mod codec;
+mod coverage;
 mod estimate;
 mod findings;
 mod level;
+mod monthly_slot;
 mod patterns;
 mod profile;
 mod residuals;
@@ -23,16 +26,18 @@ mod tails;
 mod usual_times;
 mod validate;
 
-pub use calendar::{Clock, HOURS_OF_WEEK, hour_by, hour_of_week};
+pub use calendar::{Clock, HOURS_OF_WEEK, HourOfMonth, hour_by, hour_of_month_by, hour_of_week};
 pub use codec::DecodeError;
 pub use findings::{Findings, decode, encode};
-pub use patterns::{Hour, MOST_PATTERNS, Pattern, PatternKind, find_patterns};
+pub use monthly_slot::{MOST_MONTHLY_SLOTS, MonthlySlot};
+pub use patterns::{Hour, MOST_PATTERNS, Pattern, PatternKind, Patterns, find_patterns};
 pub use profile::{Profile, Statistics};
 pub use tails::{Stretch, Tail, Tails};
 pub use usual_times::UsualTimes;
 pub use validate::{Held, Validation, validate};
 
 use calendar::HOUR_MS;
+use coverage::Coverage;
 use estimate::Estimate;
 use series::Series;
 
@@ -58,14 +63,37 @@ pub struct Options {
     pub minimum: Option<f64>,
     /// Physical maximum of the metric.
     pub maximum: Option<f64>,
+    /// Share of normal life that the bounds in [`Statistics`] hold in each hour ([`CONFIDENCE_SHOWN`]); `None`: those of
+    /// three sigma.
+    pub confidence: Option<f64>,
     /// Length of the window in days.
     pub window_days: u32,
     /// End of the window, milliseconds since the Unix epoch. Samples after it are passed over.
     pub now: i64,
 }
 
-/// Days of data below which a profile is not ready: a weekly season was not seen once.
+impl Default for Options {
+    /// What a Baseline has when nothing is said, with a window that ends at the epoch.
+    fn default() -> Self {
+        Self {
+            outlier_removal: true,
+            daily: true,
+            weekly: true,
+            minimum: None,
+            maximum: None,
+            confidence: None,
+            window_days: 14,
+            now: 0,
+        }
+    }
+}
+
+/// Days of data ([`Profile::days`]) below which a profile is not ready: a weekly season was not seen once.
 pub const READY_DAYS: f64 = 7.0;
+
+/// Shares of normal life that bounds can be asked to hold. Below one half there is nothing normal about them; beyond
+/// 0.9999 a few weeks say nothing.
+pub const CONFIDENCE_SHOWN: std::ops::RangeInclusive<f64> = 0.5..=0.9999;
 
 /// Robust sigmas beyond which a sample is an outlier. On Gaussian noise that is one sample in 1.7 million, so that
 /// what is left out is all but never noise.
@@ -78,19 +106,19 @@ pub const OUTLIER_SHARE: f64 = 0.05;
 /// Greatest usable amount: no quantity that can be measured comes near, and residuals stay finite in f32.
 const GREATEST: f32 = 1e30;
 
-/// Learns the profile of one series.
+/// Learns the profile of one series, without what comes once a month: that is for [`find_patterns`] to say.
 ///
 /// Two passes when outliers are removed: the first profile tells which samples are outliers, the second is learnt from
 /// the rest. `None` when the window holds no usable sample.
 ///
-/// Confidence is the share of the window's hours that were seen, times the share of the season's groups (hours of the
-/// week, hours of the day, ...) that were seen: a group without samples is judged by its parents' band.
+/// What counts as a day of data, and what the confidence says: [`Profile::days`], [`Profile::confidence`].
 pub fn learn(samples: &[Sample], options: &Options) -> Option<Profile> {
-    learn_by(&Clock::utc(), samples, options)
+    learn_by(&Clock::utc(), samples, &[], options)
 }
 
-/// The same with hours of the week by a local clock: the profile is to be judged by the same clock.
-pub fn learn_by(clock: &Clock, samples: &[Sample], options: &Options) -> Option<Profile> {
+/// The same with hours of the week by a local clock: the profile is to be judged by the same clock. `older`: hours before
+/// the window, in order of time; they say when the series usually is there.
+pub fn learn_by(clock: &Clock, samples: &[Sample], older: &[Hour], options: &Options) -> Option<Profile> {
     let window_hours = i64::from(options.window_days) * 24;
     let begin = options.now.saturating_sub(window_hours.saturating_mul(HOUR_MS));
     let usable = || {
@@ -105,18 +133,17 @@ pub fn learn_by(clock: &Clock, samples: &[Sample], options: &Options) -> Option<
     let (stretch, tails) = residuals::tails(&series, &estimate, options.outlier_removal).stretched();
     estimate.clamp(options.minimum, options.maximum);
 
-    let hours_seen = series.blocks.len() as f64;
-    let days = hours_seen / 24.0;
-    let covered = (hours_seen / window_hours.max(1) as f64).min(1.0);
+    let Coverage { days, confidence } = Coverage::of(&series, older, clock, options);
     Some(Profile {
-        statistics: summary::summarise(&series, &estimate, stretch, options),
-        confidence: covered * shape::groups_seen(&series, levels),
+        statistics: summary::summarise(&series, &estimate, (stretch, tails), options),
+        confidence,
         stretch,
         tails,
         days,
         ready: days >= READY_DAYS,
         minimum: options.minimum,
         maximum: options.maximum,
+        monthly: Vec::new(),
         centre: Box::new(estimate.centre.map(|value| value as f32)),
         scale: Box::new(estimate.scale.map(|value| value as f32)),
     })

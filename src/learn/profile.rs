@@ -1,6 +1,7 @@
 //! What was learnt.
 
-use super::calendar::HOURS_OF_WEEK;
+use super::calendar::{Clock, HOURS_OF_WEEK, hour_of_month_by};
+use super::monthly_slot::MonthlySlot;
 use super::tails::{Stretch, Tails};
 
 /// What is normal for one metric of one target.
@@ -17,9 +18,13 @@ pub struct Profile {
     pub tails: Tails,
     /// Figures over the whole window.
     pub statistics: Statistics,
-    /// Days of data: separate hours that were seen, divided by 24.
+    /// Days of data: those between the first and the last sample of the window; the whole window for a series that was
+    /// there in the week before it. No more than the different days that it was seen on, while these are fewer
+    /// than five or its samples fewer than thirty.
     pub days: f64,
-    /// How far the profile can be trusted, 0 to 1: see [`super::learn`].
+    /// How far the profile can be trusted, 0 to 1: the share of the window since the first sample, times the share seen of
+    /// the hours at which the series usually is there (those of the week at which it was seen in the window or in the four
+    /// weeks before). Hours at which it never was have a wide band of all others and take nothing from it.
     pub confidence: f64,
     /// Whether there is enough data to judge by: [`super::READY_DAYS`].
     pub ready: bool,
@@ -27,6 +32,8 @@ pub struct Profile {
     pub minimum: Option<f64>,
     /// Physical maximum: no band reaches above it.
     pub maximum: Option<f64>,
+    /// Hours of the month at which more than that is normal; at most [`super::MOST_MONTHLY_SLOTS`].
+    pub monthly: Vec<MonthlySlot>,
 }
 
 impl Profile {
@@ -34,6 +41,19 @@ impl Profile {
     pub fn sigmas(&self, hour: usize, value: f64) -> f64 {
         let distance = (value - f64::from(self.centre[hour])) / f64::from(self.scale[hour]);
         distance / f64::from(if distance < 0.0 { self.stretch.below } else { self.stretch.above })
+    }
+
+    /// The same at an instant (milliseconds since the Unix epoch) by the clock that it was learnt by, with what comes once a
+    /// month.
+    pub fn sigmas_at(&self, clock: &Clock, at: i64, value: f64) -> f64 {
+        let hour = clock.hour_of_week(at);
+        let now = if self.monthly.is_empty() { None } else { hour_of_month_by(Some(clock), at) };
+        let slot = now.and_then(|now| self.monthly.iter().find(|slot| slot.is_at(now)));
+        let usual = (f64::from(self.centre[hour]), f64::from(self.scale[hour]));
+        match slot.and_then(|slot| slot.raised(usual.0, usual.1, self.stretch)) {
+            Some((centre, scale)) => (value - centre) / scale,
+            None => self.sigmas(hour, value),
+        }
     }
 }
 
@@ -58,9 +78,10 @@ pub struct Statistics {
     pub minimum: f64,
     /// Largest value.
     pub maximum: f64,
-    /// Lower bound of the band of three sigma: the lowest hour's, within the physical bounds.
+    /// Lower bound of the band of three sigma, or of the share asked for: the lowest hour's of those that were seen,
+    /// within the physical bounds.
     pub lower: f64,
-    /// Upper bound of the band of three sigma: the highest hour's, within the physical bounds.
+    /// Upper bound of that band: the highest hour's of those that were seen, within the physical bounds.
     pub upper: f64,
 }
 

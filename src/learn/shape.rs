@@ -58,13 +58,6 @@ impl Level {
     }
 }
 
-/// Share of the finest level's groups that were seen at all, 0 to 1.
-pub(super) fn groups_seen(series: &Series, levels: &[Level]) -> f64 {
-    let Some(finest) = levels.last() else { return 0.0 };
-    let seen = (0..finest.groups).filter(|group| finest.hours(*group).any(|hour| !series.of_hour[hour].is_empty()));
-    seen.count() as f64 / finest.groups as f64
-}
-
 /// When a group needs no parent.
 pub(super) struct Enough {
     pub(super) samples: f64,

@@ -3,14 +3,20 @@
 use super::estimate::Estimate;
 use super::profile::{Statistics, within};
 use super::series::Series;
-use super::tails::Stretch;
+use super::tails::{Stretch, Tail, Tails};
 use super::{OUTLIER_SHARE, Options};
 use crate::stats;
 
-/// Sigmas of the band that is shown in a Baseline's status.
+/// Sigmas of the band that is shown in a Baseline's status unless another share of normal life is asked for.
 const SHOWN_SIGMAS: f64 = 3.0;
 
-pub(super) fn summarise(series: &Series, estimate: &Estimate, stretch: Stretch, options: &Options) -> Statistics {
+/// `sides`: how long sigmas to each side are, and how often the series goes how far in them.
+pub(super) fn summarise(
+    series: &Series,
+    estimate: &Estimate,
+    sides: (Stretch, Tails),
+    options: &Options,
+) -> Statistics {
     let mut values = series.values().to_vec();
     let mut outliers = 0;
     if options.outlier_removal {
@@ -27,8 +33,17 @@ pub(super) fn summarise(series: &Series, estimate: &Estimate, stretch: Stretch, 
         .iter()
         .fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), value| (low.min(*value), high.max(*value)));
     let [median, p95, p99] = stats::quantiles(&mut values, [0.5, 0.95, 0.99]).unwrap_or_default();
-    let bands = || estimate.centre.iter().zip(&estimate.scale);
-    let (below, above) = (SHOWN_SIGMAS * f64::from(stretch.below), SHOWN_SIGMAS * f64::from(stretch.above));
+    // What is shown is what was seen.
+    let bands = || estimate.centre.iter().zip(&estimate.scale).zip(&estimate.is_own).filter(|(_, own)| **own);
+    let bands = || bands().map(|(band, _)| band);
+    let (stretch, tails) = sides;
+    let sigmas = |tail: Tail| match options.confidence {
+        // As much is left out on either side.
+        Some(confidence) => tail.distance((1.0 - confidence) / 2.0),
+        None => SHOWN_SIGMAS,
+    };
+    let below = sigmas(tails.below) * f64::from(stretch.below);
+    let above = sigmas(tails.above) * f64::from(stretch.above);
     let lowest = bands().map(|(centre, scale)| centre - below * scale).fold(f64::INFINITY, f64::min);
     let highest = bands().map(|(centre, scale)| centre + above * scale).fold(f64::NEG_INFINITY, f64::max);
     Statistics {

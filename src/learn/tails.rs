@@ -64,6 +64,24 @@ impl Tail {
         f64::NAN
     }
 
+    /// Distance that a sample goes beyond with that probability, in sigma: the inverse of [`Self::probability`]. 0 for one
+    /// half and more.
+    pub fn distance(&self, probability: f64) -> f64 {
+        if probability <= SHARES[2] {
+            return self.reach(probability);
+        }
+        let (mut before, mut share_before) = (0.0, CENTRE_SHARE);
+        for (quantile, share) in self.quantiles.into_iter().zip(SHARES) {
+            let quantile = f64::from(quantile);
+            if probability >= share {
+                let way = (probability / share_before).ln() / (share / share_before).ln();
+                return before + way.max(0.0) * (quantile - before);
+            }
+            (before, share_before) = (quantile, share);
+        }
+        before
+    }
+
     /// Distance beyond which a share of the samples lies, in sigma; that share at most a fiftieth.
     fn reach(&self, share: f64) -> f64 {
         let excesses = Pareto { scale: f64::from(self.scale), shape: f64::from(self.shape) };
@@ -284,6 +302,18 @@ mod tests {
         for residuals in [vec![], vec![0.0; 5_000], vec![1.0; 3]] {
             assert_eq!(Tails::learn(&residuals, &days(residuals.len())), Tails::GAUSSIAN);
         }
+    }
+
+    #[test]
+    fn the_distance_of_a_probability_is_where_it_is_reached() {
+        let skewed: Vec<f32> = gaussian(20_000).iter().map(|value| value.exp() - 1.0).collect();
+        for tail in [Tail::GAUSSIAN, Tails::learn(&shuffled(skewed), &days(20_000)).above] {
+            for probability in [0.5, 0.4, 0.25, 0.15, 0.1, 0.05, 0.025, 0.02, 0.01, 5e-5] {
+                let back = tail.probability(tail.distance(probability));
+                assert!((back / probability - 1.0).abs() < 1e-6, "{probability}: {back}");
+            }
+        }
+        assert!((Tail::GAUSSIAN.distance(0.025) - 1.96).abs() < 0.02);
     }
 
     proptest! {

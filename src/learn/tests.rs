@@ -15,6 +15,7 @@ fn options(days: u32) -> Options {
         weekly: true,
         minimum: Some(0.0),
         maximum: None,
+        confidence: None,
         window_days: days,
         now: MONDAY + i64::from(days) * 24 * HOUR_MS,
     }
@@ -98,7 +99,22 @@ fn an_hour_never_seen_takes_the_figures_of_its_hour_of_the_day() {
         .collect();
     let profile = learnt(&samples, &options(14));
     assert!((profile.centre[unseen] - 100.0).abs() < 1.0);
-    assert!(profile.confidence < 1.0);
+}
+
+#[test]
+fn hours_never_seen_are_judged_by_all_that_was_seen_with_a_wider_band() {
+    // An office: between 100 and 170 over the day, from nine to five on working days.
+    let is_office = |at: i64| hour_of_week(at) < 120 && (9..17).contains(&(hour_of_week(at) % 24));
+    let value = |at: i64| 100.0 + 10.0 * (hour_of_week(at) % 24 - 9) as f64 + 2.0 * noise(at);
+    let samples = series(14, MINUTE, |at| if is_office(at) { value(at) } else { f64::NAN });
+    let profile = learnt(&samples, &options(14));
+    let night = MONDAY + 3 * HOUR_MS;
+    for usual in [100.0, 135.0, 170.0] {
+        assert!(sigmas(&profile, night, usual).abs() < 3.0, "{usual}: {}", sigmas(&profile, night, usual));
+    }
+    assert!(sigmas(&profile, night, 400.0) > 5.0, "what was never seen at any hour is far from all of them");
+    assert!(sigmas(&profile, MONDAY + 9 * HOUR_MS, 170.0) > 10.0, "hours that were seen keep their own band");
+    assert!(profile.statistics.upper < 200.0, "what is shown is what was seen: {}", profile.statistics.upper);
 }
 
 #[test]
@@ -162,22 +178,43 @@ fn bands_stay_within_the_physical_bounds() {
 }
 
 #[test]
+fn the_bounds_hold_the_share_of_normal_life_that_is_asked_for() {
+    // A side each: 0 to 2 below the centre, exponential above.
+    let value = |at: i64| match noise(at) {
+        below if below < 0.0 => 100.0 + 2.0 * below,
+        above => 100.0 - 10.0 * (1.0 - above).ln(),
+    };
+    let samples = series(14, MINUTE, value);
+    let mut before: Option<Statistics> = None;
+    for confidence in [0.5, 0.9, 0.95, 0.99, 0.999] {
+        let statistics = learnt(&samples, &Options { confidence: Some(confidence), ..options(14) }).statistics;
+        let beyond = |is_beyond: &dyn Fn(f64) -> bool| {
+            samples.iter().filter(|sample| is_beyond(f64::from(sample.value))).count() as f64 / samples.len() as f64
+        };
+        let above = beyond(&|value| value > statistics.upper);
+        let half = (1.0 - confidence) / 2.0;
+        assert!((0.6..1.5).contains(&(above / half)), "{confidence}: {above}");
+        let outside = above + beyond(&|value| value < statistics.lower);
+        assert!(outside < 1.5 * (1.0 - confidence), "{confidence}: {outside}");
+        assert!(before.is_none_or(|before| before.lower >= statistics.lower && before.upper < statistics.upper));
+        before = Some(statistics);
+    }
+    let plain = learnt(&samples, &options(14)).statistics;
+    let three = learnt(&samples, &Options { confidence: Some(0.9973), ..options(14) }).statistics;
+    assert!(
+        (plain.upper / three.upper - 1.0).abs() < 0.02,
+        "three sigma hold 99.73 %: {} {}",
+        plain.upper,
+        three.upper
+    );
+}
+
+#[test]
 fn six_days_are_not_ready_and_seven_are() {
     let profile = learnt(&series(6, MINUTE, |at| 10.0 + noise(at)), &options(14));
     assert!(!profile.ready);
     assert!((profile.days - 6.0).abs() < 1e-9);
     assert!(learnt(&series(7, MINUTE, |at| 10.0 + noise(at)), &options(14)).ready);
-}
-
-#[test]
-fn readiness_counts_hours_with_data_and_not_the_span() {
-    // One hour a day for fourteen days.
-    let samples: Vec<Sample> =
-        series(14, MINUTE, |_| 10.0).into_iter().filter(|sample| hour_of_week(sample.at) % 24 == 9).collect();
-    let profile = learnt(&samples, &options(14));
-    assert!(!profile.ready);
-    assert!((profile.days - 14.0 / 24.0).abs() < 1e-9);
-    assert!(profile.confidence < 0.01);
 }
 
 #[test]
@@ -204,6 +241,22 @@ fn stored_profiles_of_another_version_or_length_are_refused() {
     let mut zero = bytes;
     zero[1 + HOURS_OF_WEEK * 4..][..4].fill(0);
     assert_eq!(Profile::decode(&zero), Err(DecodeError::Value("a scale")));
+}
+
+#[test]
+fn hours_of_the_month_are_stored_and_take_no_room_where_there_are_none() {
+    let profile = learnt(&series(8, MINUTE, |at| 10.0 + noise(at)), &options(8));
+    assert_eq!(profile.encode().len(), Profile::LENGTH);
+    let slot = |day| MonthlySlot { day, hour: 2, level: 400.0, scale: 20.0 };
+    let with = |monthly| Profile { monthly, ..profile.clone() };
+    let batches = with(vec![slot(1), slot(MonthlySlot::LAST_DAY)]);
+    let bytes = batches.encode();
+    assert_eq!(Profile::decode(&bytes), Ok(batches.clone()));
+    assert_eq!(decode(&encode(&batches, &Findings::default())), Ok((batches, Findings::default())));
+    assert_eq!(Profile::decode(&bytes[..bytes.len() - 1]), Err(DecodeError::Length(bytes.len() - 1)));
+    assert_eq!(Profile::decode(&with(vec![slot(0)]).encode()), Err(DecodeError::Value("an hour of the month")));
+    let most = with(vec![slot(1); MOST_MONTHLY_SLOTS]);
+    assert_eq!(Profile::decode(&most.encode()), Ok(most));
 }
 
 fn any_samples() -> impl Strategy<Value = Vec<Sample>> {
@@ -253,7 +306,7 @@ proptest! {
     fn no_bytes_make_reading_fail_otherwise_than_with_an_error(mut bytes in prop::collection::vec(any::<u8>(), 0..2000)) {
         let _ = Profile::decode(&bytes);
         if let Some(first) = bytes.first_mut() {
-            *first = 2;
+            *first = 3;
         }
         bytes.resize(1 + 2 * HOURS_OF_WEEK * 4 + 12 * 4 + 15 * 8 + 1, 0);
         let _ = Profile::decode(&bytes);

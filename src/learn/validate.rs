@@ -55,7 +55,7 @@ pub fn validate(profile: &Profile, samples: &[Sample], clock: &Clock) -> Validat
     let (mut inside, mut beyond) = (0_u64, [0_u64; 2]);
     let (mut hours, mut last_hour) = (0_u32, i64::MIN);
     for sample in samples.iter().filter(|sample| sample.value.abs() <= super::GREATEST) {
-        let distance = profile.sigmas(clock.hour_of_week(sample.at), f64::from(sample.value));
+        let distance = profile.sigmas_at(clock, sample.at, f64::from(sample.value));
         inside += u64::from(distance.abs() <= 3.0);
         let tail = if distance < 0.0 { profile.tails.below } else { profile.tails.above };
         let probability = 2.0 * tail.probability(distance.abs());
@@ -128,7 +128,7 @@ impl Validation {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::{Options, learn};
+    use super::super::{MonthlySlot, Options, hour_of_month_by, learn};
     use super::*;
 
     const MINUTE: i64 = 60_000;
@@ -160,6 +160,7 @@ mod tests {
             weekly: true,
             minimum: None,
             maximum: None,
+            confidence: None,
             window_days: 14,
             now: MONDAY + 14 * DAY_MS,
         };
@@ -181,6 +182,16 @@ mod tests {
             assert_eq!(found.bias.len() as i64, days, "{name}");
             assert!(!found.sentence().is_empty());
         }
+    }
+
+    #[test]
+    fn a_batch_that_comes_once_a_month_does_not_make_a_band_too_narrow() {
+        let now = hour_of_month_by(None, MONDAY + 14 * DAY_MS + 2 * HOUR_MS).unwrap();
+        let batch = |at: i64| if hour_of_month_by(None, at) == Some(now) { 400.0 } else { usual(at) };
+        let held = |profile: &Profile| validate(profile, &samples(14..15, batch), &Clock::utc()).held;
+        assert_eq!(held(&profile()), Held::TooNarrow);
+        let slot = MonthlySlot { day: now.day, hour: now.hour, level: 400.0, scale: 20.0 };
+        assert_eq!(held(&Profile { monthly: vec![slot], ..profile() }), Held::Yes);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 
-use super::learnt::metric;
+use super::learnt::{confidence_shown, metric};
 use super::observe::{Credentials, Observed, SeenPod};
 use crate::api::conditions::{self, Said, reasons, types};
 use crate::api::{Baseline, BaselineSpec, BaselineStatus, DatabaseStatus, Seasonality, Tls, Unavailable};
@@ -130,6 +130,7 @@ fn learning_of(spec: &BaselineSpec) -> Result<Learning, FieldError> {
         window_days: u32::try_from(window.as_secs() / 86_400).unwrap_or(14),
         refresh,
         outlier_removal: statistics.outlier_removal,
+        confidence: confidence_shown(statistics)?,
         daily: statistics.seasonality.contains(&Seasonality::Daily),
         weekly: statistics.seasonality.contains(&Seasonality::Weekly),
         time_zone,

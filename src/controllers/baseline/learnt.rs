@@ -1,8 +1,9 @@
 //! What was learnt of a metric, as its Baseline shows it. Pure.
 
-use crate::api::{MetricStatus, PatternStatus, ValidationStatus};
+use crate::api::{Decimal, MetricStatus, PatternStatus, Statistics, ValidationStatus};
+use crate::detect::FieldError;
 use crate::engine::Learnt;
-use crate::learn::{Held, Pattern, PatternKind, Validation};
+use crate::learn::{CONFIDENCE_SHOWN, Held, Pattern, PatternKind, Validation};
 
 pub fn metric(learnt: &Learnt) -> MetricStatus {
     let statistics = &learnt.statistics;
@@ -22,6 +23,22 @@ pub fn metric(learnt: &Learnt) -> MetricStatus {
         patterns: learnt.findings.patterns.iter().map(pattern).collect(),
         validation: learnt.findings.validation.as_ref().map(validation),
     }
+}
+
+/// The share of normal life that the bounds shown hold; `None`: those of three sigma.
+///
+/// # Errors
+/// [`FieldError`] for what is no such share.
+pub fn confidence_shown(statistics: &Statistics) -> Result<Option<f64>, FieldError> {
+    let allowed = || {
+        let (least, most) = (CONFIDENCE_SHOWN.start(), CONFIDENCE_SHOWN.end());
+        format!("a share between \"{least}\" and \"{most}\", such as \"0.95\"")
+    };
+    let share = |written: &Decimal| match written.resolve() {
+        Ok((share, "")) if CONFIDENCE_SHOWN.contains(&share) => Ok(share),
+        _ => Err(FieldError::new("statistics.confidence", written, allowed())),
+    };
+    statistics.confidence.as_ref().map(share).transpose()
 }
 
 fn pattern(pattern: &Pattern) -> PatternStatus {
@@ -74,4 +91,25 @@ pub fn short(value: f64) -> f64 {
         return 0.0;
     }
     format!("{value:.*}", usize::try_from(digits).unwrap_or(0)).parse().unwrap_or(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_share_that_bounds_hold_is_one_that_weeks_of_values_can_tell() {
+        let shown = |written: serde_json::Value| {
+            let statistics: Statistics = serde_json::from_value(serde_json::json!({"confidence": written})).unwrap();
+            confidence_shown(&statistics).map_err(|error| error.to_string())
+        };
+        assert_eq!(shown(serde_json::Value::Null), Ok(None));
+        assert_eq!(shown(serde_json::json!("0.95")), Ok(Some(0.95)));
+        assert_eq!(shown(serde_json::json!("0.9999")), Ok(Some(0.9999)));
+        for wrong in [serde_json::json!(1), serde_json::json!("0.49"), serde_json::json!("95%"), serde_json::json!("x")]
+        {
+            let said = shown(wrong).expect_err("no such share");
+            assert!(said.starts_with("statistics.confidence: found") && said.contains("0.9999"), "{said}");
+        }
+    }
 }

@@ -1,6 +1,6 @@
 use super::super::{Detector, Limit, Sigma};
 use super::*;
-use crate::learn::{HOURS_OF_WEEK, Statistics, Stretch, Tails};
+use crate::learn::{HOURS_OF_WEEK, MonthlySlot, Statistics, Stretch, Tails};
 
 const SECOND: i64 = 1_000;
 const HOUR: i64 = 3_600 * SECOND;
@@ -19,6 +19,7 @@ fn profile(centre: impl Fn(usize) -> f32, ready: bool) -> Profile {
         ready,
         minimum: Some(0.0),
         maximum: None,
+        monthly: Vec::new(),
     }
 }
 
@@ -327,5 +328,30 @@ fn hour_and_day_of_an_expression_go_by_the_clock_of_the_baseline_in_summer_and_w
         ("2026-07-12T22:30:00Z", false),
     ] {
         assert_eq!(holds(&shard, local), Some(expected), "{local}");
+    }
+}
+
+#[test]
+fn a_batch_that_is_known_to_come_once_a_month_is_no_breach_and_a_greater_one_is() {
+    let at = |text: &str| text.parse::<jiff::Timestamp>().map_or(i64::MIN, jiff::Timestamp::as_millisecond);
+    let zone = jiff::tz::TimeZone::posix("CET-1CEST,M3.5.0,M10.5.0/3").unwrap();
+    let clock = Clock::new(&zone, at("2026-01-01T00:00:00Z"), at("2027-01-01T00:00:00Z"));
+    let monthly = vec![MonthlySlot { day: 1, hour: 2, level: 400.0, scale: 20.0 }];
+    let mut shard = Shard::new();
+    let target = shard.add_target(2);
+    shard.set_clock(target, Arc::new(clock));
+    shard.set_profile(target, 0, Some(&Profile { monthly, ..profile(|_| 50.0, true) }));
+    shard.set_profile(target, 1, Some(&profile(|_| 50.0, true)));
+    let both = |id, metric| rule(id, metric, Detector::Sigma(Sigma { below: Some(3.0), above: Some(3.0) }));
+    shard.set_rules(target, vec![both(1, 0), both(2, 1)]);
+    let breaches = |rule, when: &str, value| shard.judge(target, rule, at(when), value).unwrap().breach;
+    // 02:30 of the first by the clock, in summer and in winter.
+    for first in ["2026-07-01T00:30:00Z", "2026-12-01T01:30:00Z"] {
+        assert!(!breaches(1, first, 400.0) && !breaches(1, first, 50.0) && !breaches(1, first, 200.0), "{first}");
+        assert!(breaches(1, first, 800.0), "twice as much: {first}");
+        assert!(breaches(2, first, 400.0), "another metric: {first}");
+    }
+    for other in ["2026-07-01T01:30:00Z", "2026-07-02T00:30:00Z", "2026-06-30T23:30:00Z"] {
+        assert!(breaches(1, other, 400.0), "{other}");
     }
 }

@@ -11,7 +11,7 @@ mod spikes;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Clock, HOUR_MS, Profile, Sample};
+use super::{Clock, HOUR_MS, MOST_MONTHLY_SLOTS, MonthlySlot, Profile, Sample};
 
 /// Patterns of one series at most.
 pub const MOST_PATTERNS: usize = 8;
@@ -49,6 +49,15 @@ impl Pattern {
     }
 }
 
+/// What was found in a series.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Patterns {
+    /// For people: strongest first, at most [`MOST_PATTERNS`].
+    pub found: Vec<Pattern>,
+    /// For [`Profile::monthly`]: the hours of the monthly batches among them.
+    pub monthly: Vec<MonthlySlot>,
+}
+
 /// One hour of a series.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Hour {
@@ -56,6 +65,8 @@ pub struct Hour {
     pub at: i64,
     /// Arithmetic mean of its values.
     pub mean: f32,
+    /// Greatest of its values.
+    pub maximum: f32,
 }
 
 /// An hour in local time.
@@ -64,6 +75,7 @@ struct LocalHour {
     /// Hours since the epoch, by the local clock.
     hour: i64,
     mean: f64,
+    maximum: f64,
 }
 
 impl LocalHour {
@@ -80,14 +92,7 @@ impl LocalHour {
 ///
 /// `samples`: those of the window, in order of time. `older`: hours before the window, for what comes once a month.
 /// `events`: when something happened that spikes may follow, such as deploys, milliseconds since the Unix epoch.
-/// Strongest first, at most [`MOST_PATTERNS`].
-pub fn find_patterns(
-    samples: &[Sample],
-    older: &[Hour],
-    events: &[i64],
-    profile: &Profile,
-    clock: &Clock,
-) -> Vec<Pattern> {
+pub fn find_patterns(samples: &[Sample], older: &[Hour], events: &[i64], profile: &Profile, clock: &Clock) -> Patterns {
     let recent = local(&hours(samples), clock);
     let mut all = local(older, clock);
     let first = recent.first().map_or(i64::MAX, |hour| hour.hour);
@@ -99,40 +104,50 @@ pub fn find_patterns(
     // A month tells a week better than two weeks do.
     let month = all.last().map_or(0, |last| all.partition_point(|hour| hour.hour < last.hour - 42 * 24));
     found.extend(cycles::weekly(&all[month..]));
-    found.extend(monthly::batches(&all, zone));
+    let mut monthly = Vec::new();
+    for batch in monthly::batches(&all, zone) {
+        found.push(batch.pattern);
+        monthly.extend(batch.slots);
+    }
+    monthly.truncate(MOST_MONTHLY_SLOTS);
     found.extend(spikes::brief(samples, events, profile, clock));
     found.sort_by(|one, other| other.strength.total_cmp(&one.strength));
     found.truncate(MOST_PATTERNS);
-    found
+    Patterns { found, monthly }
 }
 
 /// Means of the hours of samples in order of time.
 fn hours(samples: &[Sample]) -> Vec<Hour> {
     let mut found: Vec<Hour> = Vec::new();
-    let (mut end, mut sum, mut count) = (i64::MIN, 0.0, 0_u32);
-    let mut close = |end: i64, sum: f64, count: u32| {
+    let (mut end, mut sum, mut count, mut maximum) = (i64::MIN, 0.0, 0_u32, f32::NEG_INFINITY);
+    let mut close = |end: i64, sum: f64, count: u32, maximum: f32| {
         if count > 0 {
-            found.push(Hour { at: end.saturating_sub(HOUR_MS), mean: (sum / f64::from(count)) as f32 });
+            found.push(Hour { at: end.saturating_sub(HOUR_MS), mean: (sum / f64::from(count)) as f32, maximum });
         }
     };
     for sample in samples.iter().filter(|sample| sample.value.abs() <= super::GREATEST) {
         if sample.at >= end {
-            close(end, sum, count);
+            close(end, sum, count, maximum);
             end = sample.at.div_euclid(HOUR_MS).saturating_add(1).saturating_mul(HOUR_MS);
-            (sum, count) = (0.0, 0);
+            (sum, count, maximum) = (0.0, 0, f32::NEG_INFINITY);
         }
         sum += f64::from(sample.value);
         count += 1;
+        maximum = maximum.max(sample.value);
     }
-    close(end, sum, count);
+    close(end, sum, count, maximum);
     found
 }
 
 fn local(hours: &[Hour], clock: &Clock) -> Vec<LocalHour> {
     hours
         .iter()
-        .filter(|hour| hour.mean.abs() <= super::GREATEST)
-        .map(|hour| LocalHour { hour: clock.local(hour.at).div_euclid(HOUR_MS), mean: f64::from(hour.mean) })
+        .filter(|hour| hour.mean.abs() <= super::GREATEST && hour.maximum.abs() <= super::GREATEST)
+        .map(|hour| LocalHour {
+            hour: clock.local(hour.at).div_euclid(HOUR_MS),
+            mean: f64::from(hour.mean),
+            maximum: f64::from(hour.maximum),
+        })
         .collect()
 }
 
