@@ -49,7 +49,7 @@ pub struct AnomalyExceptionSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(min = 1, max = 64), inner(length(min = 1, max = 253)))]
     pub rules: Vec<String>,
-    /// With suppress: the metrics whose rules are not judged; all when left out.
+    /// With suppress: rules that judge one of these metrics give no verdict; all rules when left out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(min = 1, max = 64), inner(length(min = 1, max = 63)))]
     pub metrics: Vec<String>,
