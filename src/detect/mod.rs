@@ -24,6 +24,7 @@ mod surroundings;
 mod testing;
 mod units;
 mod verdict;
+mod vigil;
 mod window;
 
 pub use evidence::{Evidence, Found};
