@@ -10,6 +10,8 @@ mod evidence;
 pub mod exception;
 mod incident;
 mod latest;
+#[cfg(test)]
+mod laws;
 mod metric_set;
 mod rate;
 mod recorded;
