@@ -11,6 +11,7 @@ mod generate;
 mod nab;
 mod power;
 mod profiles;
+mod rules;
 mod sections;
 mod work;
 
@@ -37,11 +38,12 @@ fn main() -> Result<()> {
             }
         }
     }
-    let sections: [(&str, fn() -> String); 4] = [
+    let sections: [(&str, fn() -> String); 5] = [
         ("clean", clean::measure),
         ("power", power::measure),
         ("forecasts", sections::forecast),
         ("profiles", sections::profile),
+        ("rules", rules::measure),
     ];
     for (section, measure) in sections {
         if wanted(section) {

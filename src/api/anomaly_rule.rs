@@ -55,8 +55,8 @@ pub struct AnomalyRuleSpec {
     pub confidence: Option<Decimal>,
     /// How readily the detector speaks. Of sigma, peers and an expression's baseline_std_dev, low widens the band by 1.5
     /// and high narrows it to 0.75. Of trend and degradation it is the chance that is put up with: low 0.1 %, medium 1 %,
-    /// high 5 %; of queryMix low 0.01 %, medium 0.1 %, high 1 %. Of pattern and multivariate it is how rare a score must
-    /// be. Limits are what they are.
+    /// high 5 %; of queryMix low 0.01 %, medium 0.1 %, high 1 %. Of pattern it is how rare a score must be, of multivariate
+    /// and peers how many false incidents a week are put up with. Limits are what they are.
     #[serde(default)]
     pub sensitivity: Sensitivity,
     /// What to do about it. Nothing when left out.

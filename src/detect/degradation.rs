@@ -98,13 +98,14 @@ impl Detect for Degradation {
             let stretch_ms = if days <= HOURLY_DAYS { HOUR_MS } else { 3 * HOUR_MS };
             // The first day and the last are both whole.
             let count = usize::try_from((days + 1) * DAY_MS / stretch_ms).unwrap_or(1);
+            let lengths = Lengths { stretch_ms, count };
             Ok((metric, Self {
                 sign: if written.worse == Side::Above { 1.0 } else { -1.0 },
                 by,
                 days: usize::try_from(days).unwrap_or(1),
-                lengths: Lengths { stretch_ms, count },
+                lengths,
                 limit,
-                chance: accepted_chance(spec.sensitivity),
+                chance: accepted_chance(spec.sensitivity, lengths.span_ms()),
             }))
         };
         Some(resolved())

@@ -10,6 +10,8 @@ mod evidence;
 pub mod exception;
 mod incident;
 mod latest;
+#[cfg(test)]
+mod laws;
 mod metric_set;
 mod rate;
 mod recorded;
@@ -25,6 +27,7 @@ mod testing;
 mod units;
 mod verdict;
 mod when;
+mod vigil;
 mod window;
 
 pub use evidence::{Evidence, Found};

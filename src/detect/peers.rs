@@ -3,12 +3,18 @@
 //! Where the database and three others at least have learnt what is normal for each, distances from that are compared: a
 //! database that is always busier is no odd one, and one that alone is busier than usual is. Else the values are compared as
 //! they are.
+//!
+//! Databases differ all the time. So how far this one usually lies from its peers is learnt ([`Vigil`]), and a breach has
+//! to be both: farther among them than the rule says, and an incident in this database's own life among them. It is
+//! learnt live, for a history is of one database alone: until some 1,000 samples are known, a breach has to lie a sigma
+//! farther than the rule says, and, where values are compared, than this database did before.
 
 use super::exception::WhileExpected;
 use super::units::plain_number;
-use super::{Band, Detect, Evidence, FieldError, MetricSet, Sight};
+use super::vigil::{Begins, NEW_LIFE_MS, Vigil, accepted_a_week};
+use super::{Band, Detect, Evidence, FieldError, MetricDescriptor, MetricSet, Sight};
 use crate::api::{AnomalyRuleSpec, Decimal, Sensitivity};
-use crate::stats::{Among, FEWEST_OTHERS, among};
+use crate::stats::{Among, FEWEST_OTHERS, Known, among};
 
 /// Distance in sigma when the rule names none.
 const USUAL_SIGMAS: f64 = 3.0;
@@ -16,10 +22,17 @@ const USUAL_SIGMAS: f64 = 3.0;
 const LOW_SENSITIVITY: f64 = 1.5;
 /// Factor on the sigmas of a rule of high sensitivity.
 const HIGH_SENSITIVITY: f64 = 0.75;
-/// Least spread of distances from normal that is believed, in sigma: what each does by chance.
-const LEAST_SPREAD: f64 = 1.0;
+/// What is known of the spread of distances from normal: a sigma, which is what each does by chance, as sure as if eight
+/// values had been seen. Profiles of young databases are off by more, and so it is not believed without end.
+const OF_PROFILES: Known = Known::About(1.0, 8.0);
 /// Least spread of raw values that is believed, as a share of their median: what nobody would call a departure.
 const LEAST_SHARE: f64 = 0.05;
+/// Values below which raw values give no verdict.
+const FEWEST_VALUES: u32 = 30;
+/// Sigma that an early breach has to lie farther off: one sample in 30,000 instead of 700.
+const EARLY_MARGIN: f64 = 1.0;
+/// Share of the rule's distance within which an open breach is over: at the distance itself noise would end it.
+const HELD_SHARE: f64 = 0.5;
 
 /// Departs from its peers.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -28,14 +41,32 @@ pub struct Peers {
     pub below: Option<f64>,
     /// Breach when more than this many sigma above; sensitivity included.
     pub above: Option<f64>,
+    /// Least spread of raw values, in the metric's unit.
+    least: f64,
+    /// False incidents a week that are put up with.
+    accepted: f64,
 }
 
-/// The last comparison of one target, and room for the next.
+/// The last comparison of one target, what is usual for it, and room for the next: some 6 KB.
 #[derive(Clone, Debug, Default)]
 pub struct PeersMemory {
     found: Option<Comparison>,
+    below: SideMemory,
+    above: SideMemory,
     values: Vec<f32>,
     distances: Vec<f32>,
+}
+
+/// What is remembered of one side.
+#[derive(Clone, Debug, Default)]
+struct SideMemory {
+    vigil: Vigil,
+    /// Values seen before much is known, and the greatest distance among them.
+    early: u32,
+    greatest: f64,
+    /// Begin of a breach before much is known.
+    early_since: Option<i64>,
+    breached: Option<bool>,
 }
 
 /// How one database compares with the others.
@@ -50,10 +81,38 @@ struct Comparison {
     count: usize,
 }
 
+impl SideMemory {
+    /// Takes the distance to this side, in sigma; `limit`: that of the rule; `by_profile`: of distances from normal.
+    fn take(&mut self, at: i64, distance: f64, limit: f64, by_profile: bool, accepted: f64) {
+        let early = self.vigil.is_open().is_none();
+        let usual = if by_profile { limit } else { self.greatest.max(limit - EARLY_MARGIN) };
+        let known = by_profile || self.early >= FEWEST_VALUES;
+        let departs = known && distance > limit && distance > usual + EARLY_MARGIN;
+        if early && departs {
+            let since = *self.early_since.get_or_insert(at);
+            self.breached = Some(true);
+            // What departs is no lesson, unless it goes on until it is how life is.
+            if at.saturating_sub(since) < NEW_LIFE_MS {
+                return;
+            }
+        } else if early {
+            self.early_since = None;
+            self.early = self.early.saturating_add(1);
+            self.greatest = self.greatest.max(distance);
+            self.breached = known.then_some(false);
+        }
+        let begins = if distance > limit { Begins::Supported } else { Begins::Never };
+        self.vigil.take(at, distance, accepted, begins);
+        if let Some(open) = self.vigil.is_open() {
+            self.breached = Some(open && distance > HELD_SHARE * limit);
+        }
+    }
+}
+
 impl Comparison {
     /// What would be that many scales from the others' median, in the metric's unit.
     fn value_at(&self, distance: f64) -> f64 {
-        let place = self.among.median + distance * self.among.scale;
+        let place = self.among.value_at(distance);
         self.own.map_or(place, |(centre, scale)| centre + place * scale)
     }
 }
@@ -66,7 +125,11 @@ impl Detect for Peers {
     const NEEDS: &'static str = "at least 3 other databases of the Baseline in the same role";
     const WHILE_EXPECTED: WhileExpected = WhileExpected::ComparesWithPeers;
 
-    fn resolve(spec: &AnomalyRuleSpec, metric: usize, _: &MetricSet) -> Option<Result<(usize, Self), FieldError>> {
+    fn resolve(
+        spec: &AnomalyRuleSpec,
+        metric: usize,
+        metrics: &MetricSet,
+    ) -> Option<Result<(usize, Self), FieldError>> {
         let written = spec.detect.peers.as_ref()?;
         let factor = match spec.sensitivity {
             Sensitivity::Low => LOW_SENSITIVITY,
@@ -86,47 +149,59 @@ impl Detect for Peers {
         let resolved = || {
             let (below, above) = (side("below", written.below.as_ref())?, side("above", written.above.as_ref())?);
             let usual = (below.is_none() && above.is_none()).then_some(USUAL_SIGMAS * factor);
-            Ok((metric, Self { below: below.or(usual), above: above.or(usual) }))
+            Ok((metric, Self {
+                below: below.or(usual),
+                above: above.or(usual),
+                least: metrics.get(metric).map_or(0.0, step),
+                accepted: accepted_a_week(spec.sensitivity),
+            }))
         };
         Some(resolved())
     }
 
     fn take(&self, memory: &mut PeersMemory, sight: &Sight<'_>) {
-        let PeersMemory { found, values, distances } = memory;
+        let PeersMemory { found, below, above, values, distances } = memory;
         values.clear();
         distances.clear();
         sight.each_peer(|peer| {
             values.push(peer.value as f32);
             distances.extend(peer.normal.map(|normal| normal.sigmas(peer.value) as f32));
         });
-        let own = sight.normal_of(sight.metric).filter(|_| distances.len() >= FEWEST_OTHERS);
-        *found = match own {
-            Some(normal) => {
-                let count = distances.len();
-                let compared = among(distances, normal.sigmas(sight.value), LEAST_SPREAD);
-                compared.zip(crate::stats::median(values)).map(|(among, median)| Comparison {
-                    among,
-                    own: Some((normal.centre, normal.scale)),
-                    median,
-                    count,
-                })
+        let before = found.map(|found| found.own.is_some());
+        *found = self.compare(values, distances, sight);
+        let Some(found) = found else { return };
+        let by_profile = found.own.is_some();
+        if before.is_some_and(|before| before != by_profile) {
+            // What was usual was measured otherwise.
+            (*below, *above) = (SideMemory::default(), SideMemory::default());
+        }
+        let distance = found.among.distance;
+        for (side, limit, distance) in [(below, self.below, -distance), (above, self.above, distance)] {
+            if let Some(limit) = limit {
+                side.take(sight.at, distance, limit, by_profile, self.accepted);
             }
-            None => crate::stats::median(values).and_then(|median| {
-                let count = values.len();
-                let floor = (LEAST_SHARE * median.abs()).max(f64::from(f32::EPSILON));
-                among(values, sight.value, floor).map(|among| Comparison { among, own: None, median, count })
-            }),
-        };
+        }
     }
 
     fn exceeds(&self, memory: &PeersMemory, _: &Sight<'_>) -> Option<bool> {
-        let distance = memory.found?.among.distance;
-        Some(self.above.is_some_and(|above| distance > above) || self.below.is_some_and(|below| distance < -below))
+        memory.found?;
+        let sides = [(self.below, &memory.below), (self.above, &memory.above)];
+        let mut watched = sides.into_iter().filter(|(limit, _)| limit.is_some());
+        watched.try_fold(false, |exceeds, (_, side)| side.breached.map(|breached| exceeds || breached))
     }
 
-    /// One less the probability that one more of its peers would lie so far off, to either side.
+    /// One less the probability that this database's normal life lies as far from its peers, to the side that the rule
+    /// watches, or to either where it watches both; in an incident, that of the rarest in it. Until that is known: that
+    /// one more of its peers would lie so far off.
     fn confidence(&self, memory: &PeersMemory, _: &Sight<'_>) -> f64 {
-        memory.found.map_or(0.0, |found| 1.0 - found.among.probability)
+        let Some(found) = memory.found else { return 0.0 };
+        let sides = [(self.below, &memory.below), (self.above, &memory.above)];
+        let watched = sides.iter().filter(|(limit, _)| limit.is_some());
+        let least = watched.clone().map(|(_, side)| side.vigil.probability()).try_fold(1.0_f64, |least, one| {
+            one.map(|one| least.min(one))
+        });
+        let probability = least.map_or(found.among.probability, |least| least * watched.count() as f64);
+        (1.0 - probability).max(0.0)
     }
 
     fn band(&self, memory: &PeersMemory, _: &Sight<'_>) -> Band {
@@ -152,81 +227,32 @@ impl Detect for Peers {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::super::sight::{Around, Peer};
-    use super::super::{Alone, Normal};
-    use super::*;
-    use crate::learn::{Stretch, Tails};
-
-    const BOTH: Peers = Peers { below: Some(3.0), above: Some(3.0) };
-
-    fn normal(centre: f64, scale: f64) -> Normal<'static> {
-        let tails = &Tails::GAUSSIAN;
-        Normal { centre, scale, minimum: 0.0, maximum: f64::INFINITY, confidence: 1.0, stretch: Stretch::NONE, tails }
-    }
-
-    /// The own normal, and the peers' values with theirs.
-    struct Fleet(Option<Normal<'static>>, Vec<(f64, Option<Normal<'static>>)>);
-
-    impl Around for Fleet {
-        fn normal_of(&self, _: usize) -> Option<Normal<'_>> {
-            self.0
+impl Peers {
+    fn compare(&self, values: &mut [f32], distances: &mut [f32], sight: &Sight<'_>) -> Option<Comparison> {
+        let median = crate::stats::median(values)?;
+        let normal = sight.normal_of(sight.metric).filter(|_| distances.len() >= FEWEST_OTHERS);
+        if let Some(normal) = normal {
+            let count = distances.len();
+            let among = among(distances, normal.sigmas(sight.value), OF_PROFILES)?;
+            return Some(Comparison { among, own: Some((normal.centre, normal.scale)), median, count });
         }
-
-        fn normal_at(&self, metric: usize, _: i64) -> Option<Normal<'_>> {
-            self.normal_of(metric)
-        }
-
-        fn each_peer(&self, take: &mut dyn FnMut(Peer<'_>)) {
-            self.1.iter().for_each(|(value, normal)| take(Peer { value: *value, age_ms: 0, normal: *normal }));
-        }
-    }
-
-    fn judged(value: f64, around: &dyn Around) -> (Option<bool>, Vec<Evidence>, Band) {
-        let mut memory = PeersMemory::default();
-        let sight = Sight::new(0, 0, value).with_around(around);
-        BOTH.take(&mut memory, &sight);
-        let evidence = BOTH.evidence(&memory, &sight, &MetricSet::default());
-        (BOTH.exceeds(&memory, &sight), evidence, BOTH.band(&memory, &sight))
-    }
-
-    #[test]
-    fn fewer_than_three_peers_give_no_verdict() {
-        assert_eq!(judged(1e9, &Alone).0, None);
-        assert_eq!(judged(1e9, &Fleet(None, vec![(1.0, None), (2.0, None)])).0, None);
-    }
-
-    #[test]
-    fn the_odd_one_among_values_is_a_breach_and_one_of_them_is_not() {
-        let fleet = Fleet(None, [100.0, 102.0, 99.0, 101.0].map(|value| (value, None)).to_vec());
-        for (value, breach) in [(100.0, false), (110.0, false), (150.0, true), (50.0, true)] {
-            assert_eq!(judged(value, &fleet).0, Some(breach), "{value}");
-        }
-        let (_, evidence, band) = judged(150.0, &fleet);
-        assert!((band.centre.unwrap() - 100.5).abs() < 1e-3);
-        let found = |name: &str| evidence.iter().find(|one| one.name == name).unwrap().found.to_string();
-        assert_eq!((found("peers"), found("peers' median"), found("own value")), ("4".into(), "100.5".into(), "150".into()));
-    }
-
-    #[test]
-    fn a_database_that_is_always_busier_is_no_odd_one_and_one_that_alone_moved_is() {
-        let peers = [(10.0, 10.0), (100.0, 100.0), (1_000.0, 1_000.0)];
-        let peers = peers.map(|(value, centre)| (value, Some(normal(centre, centre / 10.0)))).to_vec();
-        let fleet = Fleet(Some(normal(5_000.0, 500.0)), peers.clone());
-        assert_eq!(judged(5_100.0, &fleet).0, Some(false));
-        assert_eq!(judged(9_000.0, &fleet).0, Some(true));
-        // All moved alike: a load that is everybody's is no departure from the others.
-        let moved = peers.iter().map(|(value, normal)| (value * 1.8, *normal)).collect();
-        assert_eq!(judged(9_000.0, &Fleet(Some(normal(5_000.0, 500.0)), moved)).0, Some(false));
-    }
-
-    #[test]
-    fn without_enough_profiles_the_values_are_compared_as_they_are() {
-        let mut peers = vec![(100.0, Some(normal(100.0, 1.0))); 2];
-        peers.extend([(101.0, None), (99.0, None)]);
-        let (breach, evidence, _) = judged(200.0, &Fleet(Some(normal(200.0, 1.0)), peers));
-        assert_eq!(breach, Some(true));
-        assert_eq!(evidence.last().map(|one| one.found.to_string()).as_deref(), Some("the values as they are"));
+        let count = values.len();
+        let least = (LEAST_SHARE * median.abs()).max(self.least).max(f64::from(f32::EPSILON));
+        let among = among(values, sight.value, Known::Least(least))?;
+        Some(Comparison { among, own: None, median, count })
     }
 }
+
+/// What nobody would call a departure in that unit, whatever the level: one of what is counted, a per cent, and what a
+/// server does by itself. 0 where the unit says nothing.
+fn step(metric: &MetricDescriptor) -> f64 {
+    match metric.unit.as_str() {
+        "" => 0.0,
+        "B" | "B/s" => 1_048_576.0,
+        // ms, s, %, /s, and counted nouns.
+        _ => 1.0,
+    }
+}
+
+#[cfg(test)]
+mod tests;

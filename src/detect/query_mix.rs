@@ -141,6 +141,10 @@ impl Detect for QueryMix {
     fn take(&self, memory: &mut QueryMixMemory, sight: &Sight<'_>) {
         let Some(rates) = each(|kind| sight.value_of(self.rates[kind])) else { return };
         let Some(normals) = each(|kind| Some(sight.normal_of(self.rates[kind])?.centre)) else { return };
+        // A time that is not later tells nothing of the rate, and must not hide how far apart the rates come.
+        if memory.last.is_some_and(|(last, _)| sight.at <= last) {
+            return;
+        }
         let apart = memory.last.map_or(0, |(at, _)| sight.at.saturating_sub(at)).clamp(0, self.over_ms);
         // A rate is that of its own interval: after a gap it says nothing of the gap.
         let apart = match memory.last {

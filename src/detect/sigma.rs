@@ -69,8 +69,16 @@ impl Detect for Sigma {
     /// One less the probability that the series' normal life goes that far: 0.999 means that one sample in a thousand
     /// does, to the side that the rule watches, or to either where it watches both.
     fn confidence(&self, (): &(), sight: &Sight<'_>) -> f64 {
-        let sides = if self.above.is_some() && self.below.is_some() { 2.0 } else { 1.0 };
-        sight.normal.map_or(0.0, |normal| (1.0 - sides * normal.probability(sight.value)).max(0.0))
+        let Some(normal) = sight.normal else { return 0.0 };
+        let probability = normal.probability(sight.value);
+        let is_below = normal.sigmas(sight.value) < 0.0;
+        match (self.below.is_some(), self.above.is_some()) {
+            (true, true) => (1.0 - 2.0 * probability).max(0.0),
+            // Far to the side that is not watched, nearly all of normal life lies farther to the other.
+            (true, false) if !is_below => probability,
+            (false, true) if is_below => probability,
+            _ => 1.0 - probability,
+        }
     }
 
     fn band(&self, (): &(), sight: &Sight<'_>) -> Band {
@@ -137,5 +145,6 @@ mod tests {
         assert!((BOTH.confidence(&(), &sight(130.0)) - 0.997_3).abs() < 2e-4, "to either side");
         assert!((BOTH.confidence(&(), &sight(70.0)) - 0.997_3).abs() < 2e-4);
         assert!(BOTH.confidence(&(), &sight(100.0)).abs() < 1e-9);
+        assert!(above.confidence(&(), &sight(70.0)) < 0.01, "the side that is not watched");
     }
 }

@@ -1,7 +1,8 @@
 //! `detect.trend`: a steady rise or fall over a window of time, without the season.
 //!
 //! The window is kept as 96 medians. Each time one is added, the season that the profile knows is taken out and the
-//! slope after Theil and Sen is judged: it has to be faster than the rule's rate, and no chance ([`stats::chance_of_rise`]).
+//! slope after Theil and Sen is judged: it has to be faster than the rule's rate, and no chance ([`stats::chance_of_rise`]),
+//! for some stretches on end.
 //! Needs no profile: without one, the season is left in.
 
 use super::rate::{Per, Rate, rate};
@@ -21,13 +22,22 @@ const FEWEST: usize = 12;
 const SPANNED: f64 = 0.75;
 const HOUR_MS: i64 = 3_600_000;
 
-/// The chance that a rule of this sensitivity puts up with: of a slope that is none.
-pub(super) fn accepted_chance(sensitivity: Sensitivity) -> f64 {
-    match sensitivity {
+/// Share of the window that a slope has to hold for, as stretches on end: a line that one more value bends is none.
+const HELD_SHARE: f64 = 1.0 / 12.0;
+/// Looks that a window counts as: each stretch is one, but neighbouring windows share most of their values. On noise
+/// from none to 0.9 from one of 96 stretches to the next, a tenth of the accepted chance that holds for a twelfth of the
+/// window opens 0.01 to 0.05 times a week of seven windows at an accepted 1 %, and without both 0.7 to 0.9 times.
+const LOOKS: f64 = 10.0;
+
+/// The chance that a rule of this sensitivity puts up with, of a slope that is none at a single look. The accepted
+/// chance of low 0.1 %, medium 1 %, high 5 % is that of a whole window of a day or more; shorter ones share a day's.
+pub(super) fn accepted_chance(sensitivity: Sensitivity, span_ms: i64) -> f64 {
+    let of_window = match sensitivity {
         Sensitivity::Low => 0.001,
         Sensitivity::Medium => 0.01,
         Sensitivity::High => 0.05,
-    }
+    };
+    of_window / LOOKS * (span_ms as f64 / DAY_MS as f64).min(1.0)
 }
 
 /// A steady rise or fall.
@@ -46,6 +56,8 @@ pub struct Trend {
 pub struct TrendMemory {
     window: Window,
     found: Option<Slope>,
+    /// Stretches on end that the slope has exceeded the rule.
+    held: usize,
 }
 
 /// The slope over the window.
@@ -90,11 +102,12 @@ impl Detect for Trend {
             }
             let stretch_ms = (over / STRETCHES).max(SHORTEST_MS);
             let count = usize::try_from(over / stretch_ms).unwrap_or(1);
+            let lengths = Lengths { stretch_ms, count };
             Ok((metric, Self {
                 sign: if written.direction == Direction::Increasing { 1.0 } else { -1.0 },
                 rate,
-                lengths: Lengths { stretch_ms, count },
-                chance: accepted_chance(spec.sensitivity),
+                lengths,
+                chance: accepted_chance(spec.sensitivity, lengths.span_ms()),
             }))
         };
         Some(resolved())
@@ -107,12 +120,13 @@ impl Detect for Trend {
     fn take(&self, memory: &mut TrendMemory, sight: &Sight<'_>) {
         if memory.window.take(&self.lengths, sight.at, sight.value) {
             memory.found = self.judge(&memory.window, sight);
+            let exceeds = memory.found.is_some_and(|slope| self.is_beyond(&slope));
+            memory.held = if exceeds { memory.held.saturating_add(1) } else { 0 };
         }
     }
 
     fn exceeds(&self, memory: &TrendMemory, _: &Sight<'_>) -> Option<bool> {
-        let slope = memory.found?;
-        Some(self.sign * slope.per_ms > self.least(&slope) && slope.chance < self.chance)
+        memory.found.map(|_| memory.held as f64 >= HELD_SHARE * self.lengths.count as f64)
     }
 
     /// One less the probability that a slope so steady is chance.
@@ -150,6 +164,10 @@ impl Detect for Trend {
 }
 
 impl Trend {
+    fn is_beyond(&self, slope: &Slope) -> bool {
+        self.sign * slope.per_ms > self.least(slope) && slope.chance < self.chance
+    }
+
     /// The slope that has to be exceeded, in the metric's unit per ms.
     fn least(&self, slope: &Slope) -> f64 {
         self.rate.map_or(0.0, |rate| rate.amount.of(slope.level) / rate.per.milliseconds())
@@ -223,6 +241,29 @@ mod tests {
         }
     }
 
+    /// Times that a rule opens over noise without a trend, alike by `alike` from one stretch of 15 minutes to the next.
+    fn openings(rule: &Trend, alike: f64, days: i64) -> usize {
+        let mut watch = Watch::new(rule, 1.0, |_, _| None);
+        let (mut state, mut openings, mut was) = (0.0, 0, false);
+        for stretch in 0..days * 96 {
+            let fresh: f64 = (0..6).map(|part| noise(stretch * 6 + part)).sum();
+            state = alike * state + (1.0 - alike * alike).sqrt() * fresh;
+            let is = watch.round(MONDAY + stretch * 15 * MINUTE, &[100.0 + state as f32]) == Some(true);
+            openings += usize::from(is && !was);
+            was = is;
+        }
+        openings
+    }
+
+    #[test]
+    fn noise_without_a_trend_opens_at_most_once_in_six_weeks_however_alike_neighbours_are() {
+        let rule = trend(&json!({}));
+        for alike in [0.0, 0.6, 0.9] {
+            let found = openings(&rule, alike, 42);
+            assert!(found <= 1, "{alike}: {found}");
+        }
+    }
+
     #[test]
     fn without_enough_of_the_window_there_is_no_verdict() {
         let rule = trend(&json!({"over": "6h"}));
@@ -259,7 +300,8 @@ mod tests {
         let rule = trend(&json!({"above": "1.5ms/day", "over": "7d"}));
         let mut watch = Watch::new(&rule, 5.0, centre);
         let value = |at: i64| season(crate::learn::hour_of_week(at)) + growth(at) + 3.0 * noise(at);
-        let found = watch.feed(begin, end + HOUR, 10 * MINUTE, value);
+        // A slope has to hold for a twelfth of the window.
+        let found = watch.feed(begin, end + 15 * HOUR, 10 * MINUTE, value);
         assert_eq!(found.last().map(|(_, verdict)| *verdict), Some(Some(true)), "{:?}", watch.memory.found);
     }
 

@@ -1,10 +1,10 @@
 //! Mathematics over plain numbers: moments, order statistics, tails. Uses nothing of this crate.
 
-mod decayed_tail;
 mod among;
+mod decayed_tail;
 mod divergence;
-mod joint;
 mod forecast;
+mod joint;
 mod moments;
 mod order;
 mod pareto;
@@ -12,7 +12,7 @@ mod running_tail;
 mod tail;
 mod trend;
 
-pub use among::{Among, FEWEST_OTHERS, among};
+pub use among::{Among, FEWEST_OTHERS, Known, among};
 pub use decayed_tail::{DecayedTail, DecayedTailOptions};
 pub use divergence::{divergence, divergence_by_chance, divergence_parts};
 pub use forecast::{Crossing, Forecast, Outlook, forecast};

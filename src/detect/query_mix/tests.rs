@@ -141,3 +141,22 @@ proptest! {
         prop_assert!(watch.memory.parts.len() <= 14 && watch.memory.past.len() <= MOST_PAST);
     }
 }
+
+#[test]
+fn a_repeated_or_backward_time_does_not_let_the_next_rate_stand_for_a_gap() {
+    let rule = rule(&json!({}), "medium");
+    let seen = |between: &[i64]| {
+        let mut watch = watch(&rule);
+        let begin = MONDAY + 10 * HOUR;
+        feed(&mut watch, begin, begin + HOUR, |at| ran(at, 1.0));
+        let last = begin + HOUR - MINUTE;
+        for before in between {
+            watch.round(last - before, &ran(last, 1.0));
+        }
+        watch.round(last + 40 * MINUTE, &ran(last, 1.0));
+        watch.memory.parts.back().map(|part| part.seen_ms)
+    };
+    assert_eq!(seen(&[]), Some(CREDITED_INTERVALS * MINUTE));
+    assert_eq!(seen(&[0]), seen(&[]));
+    assert_eq!(seen(&[7 * MINUTE]), seen(&[]));
+}
