@@ -11,6 +11,9 @@ use super::super::text::clean;
 /// What a message quotes at most, in characters.
 const QUOTED: usize = 40;
 
+/// Most levels of a document: twice those of an object as the API server gives it back. Each takes room on the stack.
+const DEEPEST: usize = 24;
+
 /// What is wrong, and where: line and column from 1, where they are known.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Problem {
@@ -54,7 +57,8 @@ impl<'a> Document<'a> {
             let column = String::from_utf8_lossy(&before[start..]).chars().count() as u64 + 1;
             Problem { place: Some((line, column)), message: "found bytes that are no UTF-8, allowed: UTF-8".to_owned() }
         })?;
-        match serde_saphyr::from_str(text) {
+        let options = serde_saphyr::options! { budget: serde_saphyr::budget! { max_depth: DEEPEST } };
+        match serde_saphyr::from_str_with_options(text, options) {
             Ok(root) => Ok(Self { text, root }),
             Err(error) => Err(Problem { place: place(error.location()), message: words(&error, None) }),
         }
@@ -190,6 +194,7 @@ fn words(error: &Error, node: Option<&Node>) -> String {
         Error::SerdeInvalidType { expected, .. } | Error::SerdeInvalidValue { expected, .. } => {
             allowed(&expected_words(expected))
         }
+        Error::Budget { .. } => "found too many parts or too many levels, allowed: those that a rule has".to_owned(),
         Error::NullIntoString { .. } => "found nothing, allowed: text".to_owned(),
         Error::NonFiniteFloat { value, .. } => format!("found {}, allowed: a finite number", shown(value)),
         // What a type of ours says of itself.

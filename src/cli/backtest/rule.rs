@@ -149,6 +149,8 @@ mod tests {
                 "r.yaml:5:8: spec.for: ",
             ),
             ("a: [".to_owned(), "r.yaml:1:"),
+            (format!("a: {}", "[".repeat(100_000)), "r.yaml:1:"),
+            (format!("a: {}1", "{b: ".repeat(60)), "r.yaml:1:"),
             (String::new(), "r.yaml:1:1: apiVersion: found none, allowed: dbmedic.io/v1alpha1"),
             (
                 "apiVersion: dbmedic.io/v1alpha1\nkind: Baseline".to_owned(),
