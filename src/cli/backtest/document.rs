@@ -52,9 +52,9 @@ impl<'a> Document<'a> {
     pub(super) fn read(bytes: &'a [u8]) -> Result<Self, Problem> {
         let text = std::str::from_utf8(bytes).map_err(|error| {
             let (before, _) = bytes.split_at(error.valid_up_to());
-            let line = before.iter().filter(|byte| **byte == b'\n').count() as u64 + 1;
-            let start = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
-            let column = String::from_utf8_lossy(&before[start..]).chars().count() as u64 + 1;
+            let before = String::from_utf8_lossy(before);
+            let line = before.matches('\n').count() as u64 + 1;
+            let column = before.rsplit('\n').next().map_or(0, |start| start.chars().count()) as u64 + 1;
             Problem { place: Some((line, column)), message: "found bytes that are no UTF-8, allowed: UTF-8".to_owned() }
         })?;
         let options = serde_saphyr::options! { budget: serde_saphyr::budget! { max_depth: DEEPEST } };
