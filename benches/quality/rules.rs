@@ -193,6 +193,7 @@ impl Watched {
                 samples.drain(..samples.partition_point(|sample| sample.at < begin));
                 let options = Options {
                     outlier_removal: true,
+                    confidence: None,
                     daily: true,
                     weekly: true,
                     minimum: metric.minimum,

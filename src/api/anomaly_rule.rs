@@ -41,11 +41,13 @@ pub struct AnomalyRuleSpec {
     pub baseline_ref: LocalReference,
     /// The metric and exactly one detector.
     pub detect: Detect,
-    /// How long the breach must last before an Anomaly opens. Missing data does not count.
+    /// How long the breach must last before an Anomaly opens, at most 30d. Missing data does not count.
     #[serde(default = "default_for", rename = "for")]
+    #[x_kube(validation = ("self.matches('^([0-9]{1,10}ms|[0-9]{1,7}s|[0-9]{1,5}m|[0-9]{1,3}h)$') ? duration(self) <= duration('720h') : self.matches('^0*([0-9]|[12][0-9]|30)d$')", "for must be at most 30d"))]
     pub for_: DurationText,
-    /// How long it must be clear before the Anomaly is resolved; `for` when left out.
+    /// How long it must be clear before the Anomaly is resolved, at most 30d; `for` when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = ("self.matches('^([0-9]{1,10}ms|[0-9]{1,7}s|[0-9]{1,5}m|[0-9]{1,3}h)$') ? duration(self) <= duration('720h') : self.matches('^0*([0-9]|[12][0-9]|30)d$')", "resolveAfter must be at most 30d"))]
     pub resolve_after: Option<DurationText>,
     /// How severe it is.
     #[serde(default)]

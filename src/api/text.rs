@@ -115,7 +115,7 @@ impl std::fmt::Display for Decimal {
 impl<'de> Deserialize<'de> for Decimal {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         #[derive(Deserialize)]
-        #[serde(untagged)]
+        #[serde(untagged, expecting = "allowed is a number, such as 3, or text, such as \"2.5\", \"85%\" or 500ms")]
         enum Written {
             Whole(i64),
             // An API server stores 2.0 as a number when the schema lets it pass; be liberal in reading.
@@ -194,5 +194,7 @@ mod tests {
         assert_eq!(text("10 GiB").resolve(), Ok((10.0, "GiB")));
         assert!(text("GiB").resolve().is_err());
         assert!(text("").resolve().is_err());
+        let said = serde_json::from_str::<Decimal>("{}").map_err(|error| error.to_string()).unwrap_err();
+        assert!(said.starts_with("allowed is a number"), "{said}");
     }
 }

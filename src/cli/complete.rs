@@ -102,7 +102,8 @@ fn valued_flag(named: Option<&str>, word: &str) -> Option<clap::Arg> {
 /// The columns of the file that the words name.
 fn columns(words: &[String]) -> Vec<String> {
     let csv = words.iter().position(|word| word == "--csv").and_then(|place| words.get(place + 1));
-    let rows = csv.filter(|name| *name != "-").and_then(|name| Rows::open(name.as_ref(), None).ok());
+    let nothing = || -> Box<dyn std::io::Read> { Box::new(std::io::empty()) };
+    let rows = csv.and_then(|name| Rows::open(name.as_ref(), None, nothing).ok());
     rows.map(|rows| rows.columns().iter().map(|name| clean(name)).collect()).unwrap_or_default()
 }
 

@@ -61,7 +61,7 @@ pub(super) async fn run(
         let mut named = approval;
         named.metadata.generate_name = None;
         named.metadata.name = Some(format!("{}-{}", arguments.name, word(decision)));
-        super::print(&yaml(&named)?);
+        super::print(&yaml(&named)?)?;
         return Ok(0);
     }
     eprint!("{}", question(&remediation, decision, &user));
@@ -77,7 +77,7 @@ pub(super) async fn run(
         by: clean(&created.spec.decided_by),
         plan_hash: created.spec.plan_hash,
     };
-    super::print(&output.render(&decided)?);
+    super::print(&output.render(&decided)?)?;
     Ok(0)
 }
 

@@ -27,12 +27,18 @@ pub(super) fn time(text: &str) -> Option<Timestamp> {
     text.parse().ok()
 }
 
+/// Numbers from here on are written with an exponent: nobody counts that many digits.
+const LONGEST: f64 = 1e15;
+
 /// A number with three significant digits.
 pub(super) fn number(value: f64) -> String {
     if !value.is_finite() {
         return "unknown".to_owned();
     }
     let size = value.abs();
+    if size >= LONGEST {
+        return format!("{value:.2e}");
+    }
     let decimals = match size {
         _ if size >= 100.0 || size == 0.0 => 0,
         _ if size >= 10.0 => 1,
@@ -106,6 +112,7 @@ mod tests {
         assert_eq!(percent(0.9312), "93.1 %");
         assert_eq!(number(3_000_000.0), "3000000");
         assert_eq!(number(0.0421), "0.042");
+        assert_eq!((number(f64::MAX).as_str(), number(-1e15).as_str()), ("1.80e308", "-1.00e15"));
         assert_eq!(number(f64::NAN), "unknown");
     }
 }

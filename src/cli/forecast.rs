@@ -3,7 +3,7 @@
 //! The rows are put on an even grid of their own median step, which ends at the last row; the season is a day and a week
 //! of such steps. `stats::forecast` does the rest, the same that `detect.forecast` judges by.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde::Serialize;
@@ -12,9 +12,9 @@ use super::arguments::{Common, Format};
 use super::failure::Failure;
 use super::figures::value;
 use super::output::{Output, Report};
-use super::series::{HistoryArguments, Series, read_history, read_series};
+use super::series::{HistoryArguments, Series, parse_timestamp, read_history, read_series, standard_input};
 use super::table::{Cell, Table};
-use super::text::clean;
+use super::text::{clean, counted};
 use crate::stats;
 
 const DAY_MS: i64 = 86_400_000;
@@ -32,7 +32,7 @@ const MOST_STEPS: u32 = 100_000;
     mut_arg("baseline", |baseline| baseline.requires("metric"))
 )]
 pub(super) struct ForecastArguments {
-    /// CSV file with a column timestamp and numbers
+    /// CSV file with a column timestamp and numbers; - reads standard input
     #[arg(long, value_name = "FILE", required_unless_present = "baseline", conflicts_with_all = ["baseline", "pod"])]
     pub csv: Option<PathBuf>,
     #[command(flatten)]
@@ -60,7 +60,8 @@ pub(super) async fn run(arguments: &ForecastArguments, common: &Common, output: 
     }
     let (series, source) = read(arguments, common).await?;
     if series.passed_over > 0 {
-        eprintln!("{} rows were passed over: their time is not after that of a row before.", series.passed_over);
+        let rows = counted(series.passed_over, "row");
+        eprintln!("Passed over because the time is not after that of a row before: {rows}.");
     }
     let report = ForecastReport::new(&series, source, arguments.horizon, arguments.level)?;
     if output.format == Format::Csv { Ok(report.csv()) } else { output.render(&report) }
@@ -71,8 +72,8 @@ async fn read(arguments: &ForecastArguments, common: &Common) -> Result<(Series,
     if let Some((choice, name)) = arguments.history.choice(metric, common)? {
         return Ok((read_history(&choice).await?.series(0).unwrap_or_default(), name));
     }
-    let path = arguments.csv.clone().unwrap_or_default();
-    Ok((read_series(&path, metric)?, path.display().to_string()))
+    let path = arguments.csv.as_deref().unwrap_or_else(|| Path::new("-"));
+    Ok(read_series(path, metric, standard_input)?)
 }
 
 /// What is expected.
@@ -116,11 +117,20 @@ impl ForecastReport {
         };
         let rows = grid(&series.samples, step);
         let last = series.samples.last().map_or(0, |(at, _)| *at);
+        let written = |ahead: i64| series.format.print(last.saturating_add(step.saturating_mul(ahead)));
+        // A year of five digits is no timestamp, neither to us nor to others.
+        if parse_timestamp(written(i64::from(horizon)).as_bytes()).is_none() {
+            let steps = counted(horizon.into(), "step");
+            let found = format!("a last row at {} and {steps} of {} s", written(0), step as f64 / 1e3);
+            return Err(failed(&found, "an end before the year 10000"));
+        }
         let found = stats::forecast(&rows, &periods(step), horizon as usize, level / 100.0);
         let ends = found.lower.into_iter().zip(found.upper);
-        let expected = found.mean.into_iter().zip(ends).zip(1..).map(|((predicted, (lower, upper)), ahead)| {
-            let at = last.saturating_add(step.saturating_mul(ahead));
-            Expected { timestamp: series.format.print(at), predicted, lower, upper }
+        let expected = found.mean.into_iter().zip(ends).zip(1..).map(|((predicted, (lower, upper)), ahead)| Expected {
+            timestamp: written(ahead),
+            predicted,
+            lower,
+            upper,
         });
         Ok(Self {
             source,

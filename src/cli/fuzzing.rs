@@ -7,7 +7,7 @@ use super::backtest;
 /// # Errors
 /// The message that the command would give.
 pub fn csv(bytes: &[u8]) -> Result<(), String> {
-    backtest::judge_bytes(bytes, None)
+    backtest::judge_bytes(bytes, None).map(|_| ())
 }
 
 /// An AnomalyRule as YAML: checked, and if it is one, tried on some rows.
@@ -15,14 +15,25 @@ pub fn csv(bytes: &[u8]) -> Result<(), String> {
 /// # Errors
 /// The message that the command would give.
 pub fn rule(bytes: &[u8]) -> Result<(), String> {
-    // A day of five minutes each, with a step, a hole and an absurd value.
+    judged_by(bytes).map(|_| ())
+}
+
+/// Tries a rule. Gives the number of rows that something was known for.
+fn judged_by(rule: &[u8]) -> Result<u64, String> {
+    // Nine days of one hour each: profiles are ready after seven, and few rows keep it quick. With a step, a hole and an
+    // absurd value.
     let mut csv = "timestamp,value,response_time\n".to_owned();
-    for row in 0..288 {
+    for row in 0..216 {
+        let (day, hour) = (row / 24, row % 24);
         let value = if row > 200 { 900.0 } else { f64::from(row % 7) };
-        let other = if row == 250 { "1e308" } else { "" };
-        csv.push_str(&format!("2026-03-02 {:02}:{:02}:00,{value},{other}\n", row / 12, row % 12 * 5));
+        let other = match row {
+            100 => "1e308".to_owned(),
+            205..208 => String::new(),
+            _ => (f64::from(hour) + value).to_string(),
+        };
+        csv.push_str(&format!("2026-03-{:02} {hour:02}:00:00,{value},{other}\n", 2 + day));
     }
-    backtest::judge_bytes(csv.as_bytes(), Some(bytes))
+    backtest::judge_bytes(csv.as_bytes(), Some(rule))
 }
 
 /// The text of an expression, within a rule.
@@ -52,6 +63,12 @@ mod tests {
     fn what_is_right_is_taken() {
         assert_eq!(csv(b"timestamp,a\n2026-03-02 00:00:00,1\n"), Ok(()));
         assert_eq!(rule(RULE.as_bytes()), Ok(()));
+        assert_eq!(expression("current > baseline_mean"), Ok(()));
+    }
+
+    #[test]
+    fn a_rule_is_tried_on_rows_that_profiles_are_ready_for() {
+        assert!(judged_by(RULE.as_bytes()).unwrap() >= 24, "{:?}", judged_by(RULE.as_bytes()));
     }
 
     proptest! {

@@ -16,6 +16,7 @@ mod explain;
 mod explain_model;
 mod failure;
 mod figures;
+mod files;
 mod fixes;
 pub mod fuzzing;
 mod forecast;
@@ -27,7 +28,6 @@ mod table;
 mod text;
 
 use std::ffi::OsString;
-use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches};
@@ -75,16 +75,16 @@ async fn dispatch(arguments: Arguments) -> Result<u8, Failure> {
     let now = k8s_openapi::jiff::Timestamp::now();
     match arguments.command {
         Command::Completion { shell } => {
-            print(&complete::script(shell));
+            print(&complete::script(shell))?;
             Ok(0)
         }
         Command::Complete { words } => {
-            print(&complete::candidates(common, &words).await);
+            print(&complete::candidates(common, &words).await)?;
             Ok(0)
         }
         Command::Status { fail_on } => {
             let status = status::read(&Cluster::connect(common).await?, now).await?;
-            print(&output.render(&status)?);
+            print(&output.render(&status)?)?;
             for hint in status.hints() {
                 eprintln!("{hint}");
             }
@@ -96,7 +96,7 @@ async fn dispatch(arguments: Arguments) -> Result<u8, Failure> {
             if anomalies.items.is_empty() {
                 eprintln!("No {}anomalies found{}.", if resolved { "" } else { "open " }, cluster.place());
             }
-            print(&output.render(&anomalies)?);
+            print(&output.render(&anomalies)?)?;
             Ok(failed(fail_on.is_some_and(|least| anomalies.worst() >= Some(least))))
         }
         Command::Fixes => {
@@ -105,22 +105,25 @@ async fn dispatch(arguments: Arguments) -> Result<u8, Failure> {
             if fixes.items.is_empty() {
                 eprintln!("No fixes found{}.", cluster.place());
             }
-            print(&output.render(&fixes)?);
+            print(&output.render(&fixes)?)?;
             Ok(0)
         }
         Command::Baseline { name, validate } => {
             let learnt = baseline::read(&Cluster::connect(common).await?, &name, validate).await?;
-            print(&output.render(&learnt)?);
+            print(&output.render(&learnt)?)?;
             Ok(0)
         }
         Command::Explain { name } => {
             let explanation = explain::read(&Cluster::connect(common).await?, &name, now).await?;
-            print(&output.render(&explanation)?);
+            print(&output.render(&explanation)?)?;
             Ok(0)
         }
-        Command::Backtest(arguments) => backtest::run(&arguments, common, &output, &mut std::io::stdout().lock()).await,
+        Command::Backtest(arguments) => {
+            let (out, talk) = (&mut std::io::stdout().lock(), &mut std::io::stderr().lock());
+            backtest::run(&arguments, common, &output, out, talk).await
+        }
         Command::Forecast(arguments) => {
-            print(&forecast::run(&arguments, common, &output).await?);
+            print(&forecast::run(&arguments, common, &output).await?)?;
             Ok(0)
         }
         Command::Approve(decision) => approve::run(&Cluster::connect(common).await?, &output, &decision).await,
@@ -132,7 +135,6 @@ fn failed(found: bool) -> u8 {
     if found { EXIT_ANOMALIES } else { 0 }
 }
 
-// A reader that went away (`| head`) is no error of ours.
-fn print(text: &str) {
-    let _ = std::io::stdout().lock().write_all(text.as_bytes());
+fn print(text: &str) -> Result<(), Failure> {
+    output::write(&mut std::io::stdout().lock(), text)
 }

@@ -1,6 +1,6 @@
 //! One way to render every model.
 
-use std::io::IsTerminal;
+use std::io::{ErrorKind, IsTerminal, Write};
 
 use serde::Serialize;
 
@@ -59,6 +59,19 @@ impl Output {
     }
 }
 
+/// Writes what a command found.
+pub(super) fn write(out: &mut impl Write, text: &str) -> Result<(), Failure> {
+    written(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
+}
+
+/// What a write says: a full disk is an error, a reader that went away (`| head`) is none of ours.
+pub(super) fn written(result: std::io::Result<()>) -> Result<(), Failure> {
+    match result {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Failure::Other(format!("cannot write: {error}"))),
+        _ => Ok(()),
+    }
+}
+
 fn json(value: &impl Serialize) -> Result<String, Failure> {
     let text = serde_json::to_string_pretty(value).map_err(|error| Failure::Other(error.to_string()))?;
     Ok(format!("{text}\n"))
@@ -68,4 +81,32 @@ fn json(value: &impl Serialize) -> Result<String, Failure> {
 pub(super) fn yaml(value: &impl Serialize) -> Result<String, Failure> {
     let options = serde_saphyr::ser_options! { prefer_block_scalars: false };
     serde_saphyr::to_string_with_options(value, options).map_err(|error| Failure::Other(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Failing(ErrorKind);
+
+    impl Write for Failing {
+        fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
+            Err(self.0.into())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Err(self.0.into())
+        }
+    }
+
+    #[test]
+    fn a_full_disk_is_an_error_and_a_reader_that_went_away_is_none() {
+        let full = write(&mut Failing(ErrorKind::StorageFull), "text\n").unwrap_err();
+        assert!(full.to_string().starts_with("cannot write: ") && full.exit_code() == 1, "{full}");
+        assert!(write(&mut Failing(ErrorKind::BrokenPipe), "text\n").is_ok());
+        // What is still in the buffer when it is flushed.
+        let mut buffered = std::io::BufWriter::new(Failing(ErrorKind::StorageFull));
+        assert!(write(&mut buffered, "text").is_err());
+        let _ = buffered.into_parts();
+    }
 }

@@ -38,6 +38,11 @@ pub(super) fn clean(text: &str) -> String {
     cleaned
 }
 
+/// So many of something: `1 row`, `2 rows`.
+pub(super) fn counted(count: u64, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
 /// Whether a text loses more than line breaks when it is cleaned: what is shown is then not what is meant.
 pub(super) fn hides(text: &str) -> bool {
     text.chars().any(|character| !matches!(character, '\n' | '\r' | '\t') && is_unseen(character))

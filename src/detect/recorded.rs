@@ -4,7 +4,7 @@
 //! Causal: a row's outcome depends on no later row. The interval between two rows is not told but learnt: the median of
 //! the steps so far.
 
-use super::{Change, ChangeKind, MetricSet, Phase, Rule, Shard, TargetRule, Verdict};
+use super::{Change, ChangeKind, Detector, MetricSet, Phase, Rule, Shard, TargetRule, Verdict};
 use crate::learn::{self, Options, Sample};
 use crate::measure::Round;
 
@@ -13,8 +13,9 @@ const DAY_MS: i64 = 86_400_000;
 const WINDOW_DAYS: u32 = 14;
 /// How often profiles are learnt anew; the default of `refresh`.
 const REFRESH_MS: i64 = DAY_MS;
-/// How often it is tried while no profile is ready: what makes one ready are hours that were seen.
-const UNREADY_RETRY_MS: i64 = 3_600_000;
+const HOUR_MS: i64 = 3_600_000;
+/// How often it is tried while no profile is ready, once a metric has what one takes at the least.
+const UNREADY_RETRY_MS: i64 = HOUR_MS;
 /// Steps that the interval is the median of.
 const STEPS: usize = 65;
 /// Intervals without a row after which a round counts as missed.
@@ -33,16 +34,39 @@ pub struct Outcome {
     pub onset: Option<i64>,
 }
 
+/// What a profile of one metric is learnt from.
+#[derive(Clone, Debug, Default)]
+struct Past {
+    /// Samples of the window, in order of time; some older ones may be among them.
+    samples: Vec<Sample>,
+    learnt_at: Option<i64>,
+}
+
+impl Past {
+    fn forget(&mut self, begin: i64) {
+        // Rarely enough that moving the rest costs nothing beside the rows.
+        if self.samples.first().is_some_and(|first| first.at < begin.saturating_sub(DAY_MS)) {
+            self.samples.drain(..self.samples.partition_point(|sample| sample.at < begin));
+        }
+    }
+
+    /// Whether there is as much as makes a profile ready at the least. Before, learning is for nothing.
+    fn may_be_ready(&self, at: i64) -> bool {
+        let seen_ms = self.samples.first().map_or(0, |first| at.saturating_sub(first.at));
+        seen_ms as f64 >= learn::READY_DAYS * DAY_MS as f64 && self.samples.len() >= learn::LEAST_SAMPLES
+    }
+}
+
 /// One rule over recorded rows.
 pub struct RecordedRule {
     shard: Shard,
     target: usize,
     rule: Rule,
     metrics: MetricSet,
-    /// Per metric the samples of the window, in order of time.
-    history: Vec<Vec<Sample>>,
-    learnt_at: Option<i64>,
-    ready: bool,
+    /// Whether any verdict of the rule depends on what is normal.
+    learns: bool,
+    /// Of each metric.
+    past: Vec<Past>,
     latest: Option<i64>,
     steps: Vec<i64>,
     interval: i64,
@@ -56,16 +80,20 @@ impl RecordedRule {
     pub fn new(rule: Rule, metrics: MetricSet) -> Self {
         let mut shard = Shard::new();
         let target = shard.add_target(metrics.len());
-        let history = vec![Vec::new(); metrics.len()];
+        let past = vec![Past::default(); metrics.len()];
+        let learns = match &rule.detector {
+            Detector::Limit(_) => false,
+            Detector::Expression(expression) => expression.needs_profile(),
+            _ => true,
+        };
         let values = Vec::with_capacity(metrics.len());
         let mut recorded = Self {
             shard,
             target,
             rule,
             metrics,
-            history,
-            learnt_at: None,
-            ready: false,
+            learns,
+            past,
             latest: None,
             steps: Vec::with_capacity(STEPS),
             interval: 0,
@@ -80,7 +108,9 @@ impl RecordedRule {
     /// Judges one row and learns from it. `at` in milliseconds since the Unix epoch, after that of the row before;
     /// `values` in the order of the metrics, NaN where there is none.
     pub fn row(&mut self, at: i64, values: &[f64]) -> Outcome {
-        self.learn_when_due(at);
+        if self.learns {
+            self.learn_when_due(at);
+        }
         if let Some(latest) = self.latest {
             self.learn_interval(at.saturating_sub(latest));
             if at.saturating_sub(latest) > self.interval.saturating_mul(MISSED_INTERVALS) {
@@ -99,16 +129,22 @@ impl RecordedRule {
         self.shard.round(&self.round, &mut self.changes);
         let verdict = self.shard.judge_round(self.target, RULE, at, &self.round.values);
         self.count_changes();
-        for (history, value) in self.history.iter_mut().zip(&self.round.values) {
-            if value.is_finite() {
-                history.push(Sample { at, value: *value });
-            }
+        if self.learns {
+            self.remember(at);
         }
         let open = self.shard.incidents(self.target).find(|(id, incident)| *id == RULE && incident.phase().is_open());
         Outcome {
             verdict,
             incident: open.map(|_| self.incidents),
             onset: open.and_then(|(_, incident)| incident.onset()),
+        }
+    }
+
+    fn remember(&mut self, at: i64) {
+        for (past, value) in self.past.iter_mut().zip(&self.round.values) {
+            if value.is_finite() {
+                past.samples.push(Sample { at, value: *value });
+            }
         }
     }
 
@@ -150,14 +186,18 @@ impl RecordedRule {
     }
 
     fn learn_when_due(&mut self, at: i64) {
-        let every = if self.ready { REFRESH_MS } else { UNREADY_RETRY_MS };
-        if self.learnt_at.is_some_and(|learnt| at.saturating_sub(learnt) < every) {
-            return;
-        }
-        self.learnt_at = Some(at);
         let begin = at.saturating_sub(i64::from(WINDOW_DAYS) * DAY_MS);
-        for (index, (samples, metric)) in self.history.iter_mut().zip(self.metrics.iter()).enumerate() {
-            samples.drain(..samples.partition_point(|sample| sample.at < begin));
+        for (index, (past, metric)) in self.past.iter_mut().zip(self.metrics.iter()).enumerate() {
+            let is_ready = self.shard.is_ready(self.target, index);
+            let every = if is_ready { REFRESH_MS } else { UNREADY_RETRY_MS };
+            if past.learnt_at.is_some_and(|learnt| at.saturating_sub(learnt) < every) {
+                continue;
+            }
+            past.forget(begin);
+            if !is_ready && !past.may_be_ready(at) {
+                continue;
+            }
+            past.learnt_at = Some(at);
             let options = Options {
                 outlier_removal: true,
                 daily: true,
@@ -168,10 +208,8 @@ impl RecordedRule {
                 window_days: WINDOW_DAYS,
                 now: at,
             };
-            let Some(profile) = learn::learn(samples, &options) else { continue };
-            self.ready |= profile.ready;
             // As in the engine: what is ready is not given up for what is not.
-            if profile.ready || !self.shard.is_ready(self.target, index) {
+            if let Some(profile) = learn::learn(&past.samples, &options).filter(|profile| profile.ready) {
                 self.shard.set_profile(self.target, index, Some(&profile));
             }
         }
@@ -277,6 +315,26 @@ mod tests {
         let last = (0..8).map(|step| recorded.row(night + step * 5 * MINUTE, &[100.0])).last().unwrap();
         assert_eq!(last.incident, Some(1));
         assert!(last.verdict.is_some_and(|verdict| verdict.breach && verdict.confidence > 0.6));
+    }
+
+    #[test]
+    fn nothing_is_learnt_before_it_can_be_of_use_nor_for_a_rule_that_needs_none() {
+        let mut needs_none = limit();
+        let mut needs = sigma();
+        for hour in 0..200 {
+            for recorded in [&mut needs_none, &mut needs] {
+                recorded.row(MONDAY + hour * 60 * MINUTE, &[(hour % 7) as f64]);
+            }
+            assert_eq!(needs.past[0].learnt_at.is_some(), hour >= 7 * 24, "hour {hour}");
+        }
+        assert!(needs.shard.is_ready(needs.target, 0));
+        assert!(needs_none.past[0].learnt_at.is_none() && needs_none.past[0].samples.is_empty());
+        // A sample a day is never enough, and nothing older than the window is kept for long.
+        let mut sparse = sigma();
+        for day in 0..100 {
+            sparse.row(MONDAY + day * DAY_MS, &[1.0]);
+        }
+        assert!(sparse.past[0].learnt_at.is_none() && sparse.past[0].samples.len() <= 17, "{:?}", sparse.past);
     }
 
     proptest! {

@@ -10,6 +10,9 @@ use crate::api::{AnomalyRuleSpec, DurationText};
 /// Longest text that an error quotes, in characters.
 const QUOTED: usize = 64;
 
+/// Longest `for` and `resolveAfter`: 30 days, the longest window that a Baseline is learnt from.
+const LONGEST_PATIENCE_MS: i64 = 30 * 86_400_000;
+
 /// A field that says something it cannot mean.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("{field}: found {found:?}, allowed {allowed}")]
@@ -62,8 +65,8 @@ pub fn resolve(spec: &AnomalyRuleSpec, metrics: &MetricSet) -> Result<Rule, Fiel
     if detectors.next().is_some() {
         return Err(exactly_one("several"));
     }
-    let for_ms = milliseconds("for", &spec.for_)?;
-    let resolve_after_ms = spec.resolve_after.as_ref().map_or(Ok(for_ms), |text| milliseconds("resolveAfter", text))?;
+    let for_ms = patience("for", &spec.for_)?;
+    let resolve_after_ms = spec.resolve_after.as_ref().map_or(Ok(for_ms), |text| patience("resolveAfter", text))?;
     let minimum_confidence = spec.confidence.as_ref().map_or(Ok(0.0), |percent| {
         let within = plain_number(percent).filter(|percent| (0.0..=100.0).contains(percent));
         let allowed = "0 to 100, such as 85 or \"99.9\"";
@@ -96,6 +99,15 @@ fn own_metric(spec: &AnomalyRuleSpec, metrics: &MetricSet) -> Result<usize, Fiel
         return Ok(0);
     }
     Err(FieldError::new("detect.metric", &"none", format!("one of {}", names(metrics))))
+}
+
+/// How long something must last. An incident that takes longer than any window of history to open never does.
+fn patience(field: &str, text: &DurationText) -> Result<i64, FieldError> {
+    let milliseconds = milliseconds(field, text)?;
+    if milliseconds > LONGEST_PATIENCE_MS {
+        return Err(FieldError::new(field, &text.0, "at most 30d"));
+    }
+    Ok(milliseconds)
 }
 
 pub(super) fn milliseconds(field: &str, text: &DurationText) -> Result<i64, FieldError> {

@@ -36,15 +36,20 @@ pub(super) fn limit_in_unit(
         return Err(FieldError::new("detect.metric", &metric, "a metric of the Baseline"));
     };
     let unit_of_metric = descriptor.unit.as_str();
-    let error =
-        || FieldError::new(field, decimal, allowed(&descriptor.name, unit_of_metric, descriptor.share.is_some()));
+    let name = descriptor.name.as_str();
+    let share = descriptor.share.as_deref().map(|share| (share, metrics.index(share)));
+    let or_percent = match share {
+        Some((_, Some(_))) => ", or % of the maximum".to_owned(),
+        Some((share, None)) => format!(", or % of the maximum where {share} is measured too, which it is not here"),
+        None => String::new(),
+    };
+    let error = || FieldError::new(field, decimal, format!("{}{or_percent}", allowed(name, unit_of_metric)));
     let (number, unit) = decimal.resolve().map_err(|_| error())?;
     if !number.is_finite() {
         return Err(error());
     }
     if unit == "%" && unit_of_metric != "%" {
-        let share = descriptor.share.as_deref().and_then(|share| metrics.index(share));
-        return share.map(|share| (share, number)).ok_or_else(error);
+        return share.and_then(|(_, share)| share).map(|share| (share, number)).ok_or_else(error);
     }
     if unit.is_empty() || unit == unit_of_metric {
         return Ok((metric, number));
@@ -63,7 +68,7 @@ fn factor(unit: &str, unit_of_metric: &str) -> Option<f64> {
     }
 }
 
-fn allowed(name: &str, unit: &str, share: bool) -> String {
+fn allowed(name: &str, unit: &str) -> String {
     let names = |table: &[(&str, f64)], suffix: &str| {
         table.iter().map(|(name, _)| format!("{name}{suffix}")).collect::<Vec<_>>().join(", ")
     };
@@ -71,12 +76,8 @@ fn allowed(name: &str, unit: &str, share: bool) -> String {
         "ms" | "s" => format!(" of {}", names(TIME, "")),
         "B" => format!(" of {}", names(SIZE, "")),
         "B/s" => format!(" of {}", names(SIZE, "/s")),
-        "" => return format!("a number without a unit: {name} has none{}", or_percent(share)),
+        "" => return format!("a number without a unit: {name} has none"),
         unit => format!(" {unit}"),
     };
-    format!("a number, alone (in {unit}) or with the unit{units}{}", or_percent(share))
-}
-
-fn or_percent(share: bool) -> &'static str {
-    if share { ", or % of the maximum" } else { "" }
+    format!("a number, alone (in {unit}) or with the unit{units}")
 }

@@ -10,7 +10,7 @@ use super::{HOUR_MS, Hour, Options};
 /// Different days that must have been seen within the span: those of a working week.
 const LEAST_DAYS_SEEN: usize = 5;
 /// Samples that must have been seen: a scale made of so many is off by about a fifth (1.2 σ/√n).
-const LEAST_SAMPLES: usize = 30;
+pub const LEAST_SAMPLES: usize = 30;
 /// Hours before the window in which a series that was seen is one that goes on.
 const BEFORE_MS: i64 = 7 * 24 * HOUR_MS;
 /// Hours before the window from which it is known when a series usually is there.

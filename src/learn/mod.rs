@@ -28,6 +28,7 @@ mod validate;
 
 pub use calendar::{Clock, HOURS_OF_WEEK, HourOfMonth, hour_by, hour_of_month_by, hour_of_week};
 pub use codec::DecodeError;
+pub use coverage::LEAST_SAMPLES;
 pub use findings::{Findings, decode, encode};
 pub use monthly_slot::{MOST_MONTHLY_SLOTS, MonthlySlot};
 pub use patterns::{Hour, MOST_PATTERNS, Pattern, PatternKind, Patterns, find_patterns};

@@ -63,7 +63,7 @@ pub(super) fn range(cells: impl Iterator<Item = Cell>) -> Option<(f64, f64)> {
         let half = (least.abs() * 0.1).max(1.0);
         (least, most) = (least - half, most + half);
     }
-    Some((least, most))
+    Some((least.max(-f64::MAX), most.min(f64::MAX)))
 }
 
 /// A value beside an axis.

@@ -5,6 +5,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::super::failure::Failure;
+use super::super::files::read_small;
 use super::super::series::{TimestampFormat, parse_timestamp};
 use super::super::text::clean;
 
@@ -21,8 +22,8 @@ pub(super) struct Window {
 /// Reads the file.
 pub(super) fn read(path: &Path) -> Result<Vec<Window>, Failure> {
     let name = path.display();
-    let bytes = std::fs::read(path).map_err(|error| Failure::Usage(format!("{name}: cannot be read: {error}")))?;
-    parse(&bytes).map_err(|message| Failure::Usage(format!("{name}: {message}")))
+    let parsed = read_small(path).and_then(|bytes| parse(&bytes));
+    parsed.map_err(|message| Failure::Usage(format!("{name}: {message}")))
 }
 
 fn parse(bytes: &[u8]) -> Result<Vec<Window>, String> {

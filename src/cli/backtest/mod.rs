@@ -6,6 +6,7 @@
 mod arguments;
 mod axis;
 mod bins;
+mod document;
 mod judge;
 mod labels;
 mod plot;
@@ -16,9 +17,12 @@ mod source;
 mod summary;
 mod svg;
 #[cfg(test)]
+mod causal;
+#[cfg(test)]
 mod tests;
 
 use std::io::{ErrorKind, Read, Write};
+use std::path::Path;
 
 pub(super) use arguments::BacktestArguments;
 use arguments::Sensitivity;
@@ -33,7 +37,7 @@ use super::arguments::{Common, Format};
 use super::failure::Failure;
 use super::output::Output;
 use super::series::{Rows, SeriesError};
-use super::text::clean;
+use super::text::{clean, counted};
 
 /// Bytes written at once.
 const BUFFER: usize = 64 * 1024;
@@ -56,12 +60,13 @@ impl From<PassError> for Failure {
     }
 }
 
-/// Runs the command: what is for standard output goes to `out`.
+/// Runs the command: what is for standard output goes to `out`, what is said beside it to `talk`.
 pub(super) async fn run(
     arguments: &BacktestArguments,
     common: &Common,
     output: &Output,
     out: &mut impl Write,
+    talk: &mut impl Write,
 ) -> Result<u8, Failure> {
     let windows = arguments.labels.as_deref().map(labels::read).transpose()?;
     let Source { mut rows, name } = source::open(arguments, common).await?;
@@ -80,9 +85,11 @@ pub(super) async fn run(
             (Judge::shipped(&columns, arguments.sensitivity), "the shipped detectors".to_owned(), Some(word))
         }
     };
+    // Before the rows, which may be many: a picture that cannot be written is said at once.
+    let picture_file = arguments.svg.as_deref().map(Destination::create).transpose()?;
     let csv = output.format == Format::Csv;
     // The rows alone are written as they come; whatever sums them up is gathered only where it is shown.
-    let gathers = !csv || arguments.svg.is_some();
+    let gathers = !csv || arguments.svg.is_some() || arguments.labels.is_some();
     let mut summary = Summary::new(if gathers { columns.len() } else { 0 }, windows);
     let written = if csv {
         let mut out = std::io::BufWriter::with_capacity(BUFFER, &mut *out);
@@ -97,30 +104,61 @@ pub(super) async fn run(
         other => other?,
     };
     if passed_over > 0 {
-        eprintln!("Passed over because their time is not after that of a row before: {passed_over} rows.");
+        let rows = counted(passed_over, "row");
+        say(talk, &format!("Passed over because the time is not after that of a row before: {rows}."));
     }
     if !gathers {
         return Ok(0);
     }
     let format = rows.format();
     let report = BacktestReport::new(&name, &columns, judged_by, sensitivity, format, summary, Canvas::of_output());
-    if let Some(path) = &arguments.svg {
-        let text = picture(&report).draw();
-        std::fs::write(path, text)
-            .map_err(|error| Failure::Other(format!("--svg {}: {error}", clean(&path.display().to_string()))))?;
+    if let Some(file) = picture_file {
+        file.write(&picture(&report).draw())?;
     }
     if !csv {
-        out.write_all(output.render(&report)?.as_bytes()).ok();
+        super::output::write(out, &output.render(&report)?)?;
+    } else if let Some(labels) = &report.labels {
+        // Rows alone go to standard output: others read them.
+        say(talk, &format!("Labels: {}.", report::agreement(labels)));
     }
     Ok(0)
 }
 
-/// Judges a file in memory and shows it in every form, for whoever tries what hostile text does.
-pub(super) fn judge_bytes(csv: &[u8], rule: Option<&[u8]>) -> Result<(), String> {
+/// Says something to whoever stands beside; nothing can be done when nobody listens.
+fn say(talk: &mut impl Write, words: &str) {
+    let _ = writeln!(talk, "{words}");
+}
+
+/// Where a picture goes.
+struct Destination {
+    file: std::fs::File,
+    path: String,
+}
+
+impl Destination {
+    fn create(path: &Path) -> Result<Self, Failure> {
+        let shown = clean(&path.display().to_string());
+        match std::fs::File::create(path) {
+            Ok(file) => Ok(Self { file, path: shown }),
+            Err(error) => Err(Failure::Other(format!("--svg {shown}: {error}"))),
+        }
+    }
+
+    fn write(mut self, text: &str) -> Result<(), Failure> {
+        let written = self.file.write_all(text.as_bytes());
+        written.map_err(|error| Failure::Other(format!("--svg {}: {error}", self.path)))
+    }
+}
+
+/// Judges a file in memory and shows it in every form, for whoever tries what hostile text does. Gives the number of rows
+/// that something was known for.
+pub(super) fn judge_bytes(csv: &[u8], rule: Option<&[u8]>) -> Result<u64, String> {
     let mut rows = Rows::new(csv, "f.csv", None).map_err(|error| error.to_string())?;
     let columns = rows.columns().to_vec();
     let mut judge = match rule {
-        Some(rule) => Judge::Rule(Box::new(rule::parse(rule, &columns)?.recorded)),
+        Some(rule) => {
+            Judge::Rule(Box::new(rule::parse(rule, &columns).map_err(|problem| problem.in_file("r.yaml"))?.recorded))
+        }
         None => Judge::shipped(&columns, Sensitivity::High),
     };
     let mut summary = Summary::new(columns.len(), Some(Vec::new()));
@@ -130,7 +168,7 @@ pub(super) fn judge_bytes(csv: &[u8], rule: Option<&[u8]>) -> Result<(), String>
     super::output::Report::text(&report, true, true, true);
     serde_json::to_string(&report).map_err(|error| error.to_string())?;
     picture(&report).draw();
-    Ok(())
+    Ok(report.judged)
 }
 
 /// Judges every row, writes it, and gathers what it says. Gives the number of rows that were passed over.

@@ -10,6 +10,8 @@ use super::bins::{Bins, Cell, Mark};
 const HEIGHT: usize = 14;
 /// Least characters that a plot makes sense in.
 const NARROWEST: usize = 30;
+/// Most characters that a plot makes sense in.
+const WIDEST: usize = 500;
 /// Characters that a mark of time needs with its text and the space behind it.
 const ROOM: usize = 14;
 /// Characters of a line where no terminal says otherwise.
@@ -29,12 +31,17 @@ impl Canvas {
     pub(super) fn of_output() -> Self {
         let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         let columns = set("COLUMNS").and_then(|columns| columns.parse().ok());
-        let width = columns.or_else(terminal_width).unwrap_or(WIDTH);
+        let width = usable(columns.or_else(terminal_width).unwrap_or(WIDTH));
         // POSIX: the first of these that is set decides.
         let locale = set("LC_ALL").or_else(|| set("LC_CTYPE")).or_else(|| set("LANG")).unwrap_or_default();
         let locale = locale.to_ascii_lowercase();
         Self { width, unicode: locale.contains("utf-8") || locale.contains("utf8") }
     }
+}
+
+/// A width that a plot makes sense in: anything can stand in `COLUMNS`.
+fn usable(width: usize) -> usize {
+    width.clamp(NARROWEST, WIDEST)
 }
 
 #[cfg(unix)]
@@ -82,7 +89,7 @@ pub(super) fn plot(
     let labels: Vec<String> =
         [most, f64::midpoint(least, most), least].iter().map(|edge| figure(*edge, unit)).collect();
     let margin = labels.iter().map(|label| label.chars().count()).max().unwrap_or(0);
-    let width = canvas.width.max(NARROWEST).saturating_sub(margin + 2).max(NARROWEST / 2);
+    let width = usable(canvas.width).saturating_sub(margin + 2).max(NARROWEST / 2);
     let spread = bins.spread(column, width);
     let level = |edge: f64| {
         let share = (edge - least) / (most - least);
@@ -218,6 +225,8 @@ mod tests {
         }
         let text = draw(&bins(&values, 150..170), 40, false);
         assert!(text.is_ascii() && text.contains('#') && text.contains("^1"), "{text}");
+        let text = draw(&bins(&values, 150..170), usize::MAX, true);
+        assert!(text.lines().all(|line| line.chars().count() <= WIDEST), "{text}");
     }
 
     #[test]

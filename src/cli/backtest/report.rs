@@ -268,7 +268,7 @@ impl Report for BacktestReport {
     }
 }
 
-fn agreement(labels: &Agreement) -> String {
+pub(super) fn agreement(labels: &Agreement) -> String {
     let found = labels.windows.iter().filter(|window| window.found).count();
     let mut parts = vec![format!("{found} of {} found", labels.windows.len())];
     if let Some(delay) = labels.median_delay_seconds {

@@ -2,16 +2,13 @@
 
 use std::path::Path;
 
-use serde_json::Value;
-
 use super::super::failure::Failure;
+use super::super::files::read_small;
 use super::super::text::clean;
+use super::document::{Document, Problem};
 use crate::api::AnomalyRule;
-use crate::detect::{MetricDescriptor, MetricSet, RecordedRule, resolve};
+use crate::detect::{FieldError, MetricDescriptor, MetricSet, RecordedRule, resolve};
 use crate::measure::{BUILT_IN, Cadence, built_in};
-
-/// Longest file that a rule may be in, in bytes: what the API server takes.
-const LONGEST: u64 = 1024 * 1024;
 
 /// A rule, ready to judge, and its name.
 pub(super) struct Judging {
@@ -21,37 +18,46 @@ pub(super) struct Judging {
 
 /// Reads the file for columns of these names.
 pub(super) fn read(path: &Path, columns: &[String]) -> Result<Judging, Failure> {
-    let file = path.display();
-    let failed = |message: String| Failure::Usage(format!("{file}: {message}"));
-    let size = std::fs::metadata(path).map_err(|error| failed(format!("cannot be read: {error}")))?.len();
-    if size > LONGEST {
-        return Err(failed(format!("found {size} bytes, allowed: {LONGEST}")));
-    }
-    let bytes = std::fs::read(path).map_err(|error| failed(format!("cannot be read: {error}")))?;
-    parse(&bytes, columns).map_err(failed)
+    let file = clean(&path.display().to_string());
+    let bytes = read_small(path).map_err(|message| Failure::Usage(format!("{file}: {message}")))?;
+    parse(&bytes, columns).map_err(|problem| Failure::Usage(problem.in_file(&file)))
 }
 
-/// Makes a rule of YAML. The error says which field, what was found and what is allowed.
-pub(super) fn parse(bytes: &[u8], columns: &[String]) -> Result<Judging, String> {
-    let text = std::str::from_utf8(bytes).map_err(|error| format!("found no UTF-8: {error}"))?;
-    // YAML's words name line and column.
-    let written: Value = serde_saphyr::from_str(text).map_err(|error| format!("found no YAML document: {error}"))?;
+/// Makes a rule of YAML. The error says where, which field, what was found and what is allowed.
+pub(super) fn parse(bytes: &[u8], columns: &[String]) -> Result<Judging, Problem> {
+    let document = Document::read(bytes)?;
     let expected = [("apiVersion", "dbmedic.io/v1alpha1"), ("kind", "AnomalyRule")];
     for (field, allowed) in expected {
-        let found = written.get(field).and_then(Value::as_str).unwrap_or("none");
+        let found = document.text_of(field).unwrap_or("none");
         if found != allowed {
-            return Err(format!("{field}: found {}, allowed: {allowed}", clean(found)));
+            return Err(document.problem(field, &format!("found {found}, allowed: {allowed}")));
         }
     }
-    let rule: AnomalyRule = serde_saphyr::from_str(text).map_err(|error| format!("found no AnomalyRule: {error}"))?;
-    let understood = serde_json::to_value(&rule.spec).map_err(|error| error.to_string())?;
-    if let Some(field) = written.get("spec").and_then(|spec| unknown(spec, &understood, "spec")) {
-        return Err(format!("{}: found a field that an AnomalyRule does not have", clean(&field)));
+    let rule: AnomalyRule = document.typed()?;
+    let understood = serde_json::to_value(&rule.spec).map_err(|error| Problem::nowhere(error.to_string()))?;
+    if let Some(problem) = document.unknown("spec", &understood) {
+        return Err(problem);
+    }
+    if rule.spec.detect.peers.is_some() {
+        let message =
+            "found peers, which compares several databases; allowed: a detector that judges one, as rows are of one";
+        return Err(document.problem("spec.detect.peers", message));
     }
     let metrics: MetricSet = columns.iter().map(|name| descriptor(name)).collect();
-    let resolved = resolve(&rule.spec, &metrics).map_err(|error| clean(&format!("spec.{error}")))?;
+    let resolved = resolve(&rule.spec, &metrics).map_err(|error| {
+        let FieldError { field, found, allowed } = error;
+        let needed = missing_share(&rule, &metrics).filter(|_| found.ends_with('%'));
+        let needed = needed.map(|share| format!(": a column {share} is needed")).unwrap_or_default();
+        document.problem(&format!("spec.{field}"), &format!("found {found:?}, allowed {allowed}{needed}"))
+    })?;
     let name = clean(rule.metadata.name.as_deref().unwrap_or("without a name"));
     Ok(Judging { recorded: RecordedRule::new(resolved, metrics), name })
+}
+
+/// The metric that gives the rule's own in percent of its maximum, when there is no such column.
+fn missing_share(rule: &AnomalyRule, metrics: &MetricSet) -> Option<&'static str> {
+    let metric = built_in(rule.spec.detect.metric.as_deref()?)?;
+    BUILT_IN[metric].share.filter(|share| metrics.index(share).is_none())
 }
 
 /// A built-in metric, or one of which nothing but the name is known.
@@ -69,25 +75,6 @@ fn descriptor(name: &str) -> MetricDescriptor {
     )
 }
 
-/// Path of a field that was written and not understood: the API server would drop it without a word.
-fn unknown(written: &Value, understood: &Value, path: &str) -> Option<String> {
-    match (written, understood) {
-        (Value::Object(written), Value::Object(understood)) => written.iter().find_map(|(name, value)| {
-            let path = format!("{path}.{name}");
-            match understood.get(name) {
-                Some(understood) => unknown(value, understood, &path),
-                None => (!value.is_null()).then_some(path),
-            }
-        }),
-        (Value::Array(written), Value::Array(understood)) => written
-            .iter()
-            .zip(understood)
-            .enumerate()
-            .find_map(|(index, (written, understood))| unknown(written, understood, &format!("{path}[{index}]"))),
-        _ => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -103,7 +90,7 @@ mod tests {
 
     fn said(text: &str) -> String {
         let columns = ["value".to_owned(), "response_time".to_owned()];
-        parse(text.as_bytes(), &columns).err().unwrap_or_else(|| "accepted".to_owned())
+        parse(text.as_bytes(), &columns).map_or_else(|problem| problem.in_file("r.yaml"), |_| "accepted".to_owned())
     }
 
     #[test]
@@ -114,30 +101,87 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_with_a_rule_is_named_by_its_field() {
+    fn what_is_wrong_with_a_rule_is_named_by_line_column_and_field() {
         for (text, words) in [
             (
                 text("{metric: qps, sigma: {above: 3}}"),
-                "spec.detect.metric: found \"qps\", allowed one of value, response_time",
+                "r.yaml:6:20: spec.detect.metric: found \"qps\", allowed one of value, response_time",
             ),
-            (text("{metric: value, limit: {above: 5 parsecs}}"), "spec.detect.limit.above: found"),
-            (text("{metric: value}"), "spec.detect: found \"none\", allowed exactly one of"),
+            (
+                text("{metric: value, limit: {above: 5 parsecs}}"),
+                "r.yaml:6:42: spec.detect.limit.above: found \"5 parsecs\"",
+            ),
+            (
+                text("\n    metric: value\n    sigma:\n      above: -1"),
+                "r.yaml:9:14: spec.detect.sigma.above: found \"-1\", allowed",
+            ),
+            (text("{metric: value}"), "r.yaml:6:3: spec.detect: found \"none\", allowed exactly one of"),
             (
                 text("{metric: value, sigmas: {above: 3}}"),
-                "spec.detect.sigmas: found a field that an AnomalyRule does not have",
+                "r.yaml:6:27: spec.detect.sigmas: found a field that is not known here",
             ),
-            (text("{metric: value, limit: {above: [3]}}"), "found no AnomalyRule: "),
-            ("a: [".to_owned(), "found no YAML document: "),
-            (String::new(), "apiVersion: found none, allowed: dbmedic.io/v1alpha1"),
+            (text("{metric: value, limit: {above: [3]}}"), "r.yaml:6:42: spec.detect.limit.above: found a list"),
+            (text("{metric: value, limit: {above: {x: 1}}}"), "r.yaml:6:42: spec.detect.limit.above: found fields"),
+            (
+                text("{metric: value, forecast: {above: 3, probability: 900}}"),
+                "r.yaml:6:61: spec.detect.forecast.probability: found \"900\", allowed: a whole number from 0 to 255",
+            ),
+            (
+                text("{metric: value, trend: {direction: sideways}}"),
+                "r.yaml:6:46: spec.detect.trend.direction: found \"sideways\", allowed: increasing, decreasing",
+            ),
+            (text("{metric: value, sigma: 3}"), "r.yaml:6:34: spec.detect.sigma: found \"3\", allowed: fields"),
+            (text("{metric: [], sigma: {above: 3}}"), "r.yaml:6:20: spec.detect.metric: found a list, allowed: text"),
+            (
+                text("{metric: value, metric: value}"),
+                "r.yaml:6:27: found \"metric\" a second time, allowed: each field once",
+            ),
+            (
+                format!("{}---\n{}", text("{metric: value, sigma: {above: 3}}"), text("{}")),
+                "r.yaml:8:1: found a second YAML document, allowed: one in a file",
+            ),
+            (
+                text("{metric: value, peers: {above: 3}}"),
+                "r.yaml:6:27: spec.detect.peers: found peers, which compares several databases",
+            ),
+            (
+                text("{metric: value, sigma: {above: 3}}").replace("spec:", "spec:\n  for: 99999999999d"),
+                "r.yaml:5:8: spec.for: ",
+            ),
+            ("a: [".to_owned(), "r.yaml:1:"),
+            (format!("a: {}", "[".repeat(100_000)), "r.yaml:1:"),
+            (format!("a: {}1", "{b: ".repeat(60)), "r.yaml:1:"),
+            (String::new(), "r.yaml:1:1: apiVersion: found none, allowed: dbmedic.io/v1alpha1"),
             (
                 "apiVersion: dbmedic.io/v1alpha1\nkind: Baseline".to_owned(),
-                "kind: found Baseline, allowed: AnomalyRule",
+                "r.yaml:2:7: kind: found Baseline, allowed: AnomalyRule",
+            ),
+            (
+                "apiVersion: dbmedic.io/v1alpha1\nkind: AnomalyRule\nmetadata: {}\nspec: {detect: {}}".to_owned(),
+                "r.yaml:4:8: spec: found no field \"baselineRef\", which is required",
             ),
         ] {
             let said = said(&text);
             assert!(said.starts_with(words), "{text}: {said}");
+            for leaked in ["untagged", "variant", "from_str", "DuplicateKeyPolicy", "Options", "invalid u8", "struct "]
+            {
+                assert!(!said.contains(leaked), "{text}: {said}");
+            }
         }
-        assert!(parse(b"\xff", &[]).err().is_some_and(|said| said.starts_with("found no UTF-8")));
+        let problem = parse(b"a: 1\nb: \xff", &[]).err();
+        let said = problem.map(|problem| problem.in_file("r.yaml"));
+        assert_eq!(said.as_deref(), Some("r.yaml:2:4: found bytes that are no UTF-8, allowed: UTF-8"));
+    }
+
+    #[test]
+    fn percent_of_a_maximum_names_the_column_that_it_needs() {
+        let columns = ["connection_count".to_owned()];
+        let text = text("{metric: connection_count, limit: {above: \"90%\"}}");
+        let said = parse(text.as_bytes(), &columns).map_or_else(|problem| problem.in_file("r.yaml"), |_| String::new());
+        assert!(said.contains("found \"90%\"") && said.contains("connection_usage"), "{said}");
+        assert!(said.ends_with("which it is not here: a column connection_usage is needed"), "{said}");
+        let columns = [columns[0].clone(), "connection_usage".to_owned()];
+        assert!(parse(text.as_bytes(), &columns).is_ok());
     }
 
     proptest! {

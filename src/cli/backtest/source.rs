@@ -1,12 +1,16 @@
 //! The rows to judge: of a CSV file, of standard input, or of the operator's history written out as if it were one.
 
-use std::fs::File;
 use std::io::Read;
+use std::path::Path;
 
 use super::super::arguments::Common;
 use super::super::failure::Failure;
-use super::super::series::{Rows, Table, read_history};
+use super::super::series::{Rows, Table, read_history, standard_input};
 use super::arguments::BacktestArguments;
+
+/// Most columns that are judged together: each has a memory of its own, and a row costs as much as they are many. An
+/// operator's Baseline has fewer metrics.
+const MOST_COLUMNS: usize = 256;
 
 /// What is judged: its rows, and its name for people.
 pub(super) struct Source {
@@ -15,25 +19,25 @@ pub(super) struct Source {
 }
 
 pub(super) async fn open(arguments: &BacktestArguments, common: &Common) -> Result<Source, Failure> {
+    let source = opened(arguments, common).await?;
+    let columns = source.rows.columns().len();
+    if columns > MOST_COLUMNS {
+        let message = format!("found {columns} columns, allowed together: {MOST_COLUMNS}; --metric chooses one");
+        return Err(Failure::Usage(format!("{}: {message}", source.name)));
+    }
+    Ok(source)
+}
+
+async fn opened(arguments: &BacktestArguments, common: &Common) -> Result<Source, Failure> {
     let metric = arguments.metric.as_deref();
     if let Some((choice, name)) = arguments.history.choice(metric, common)? {
         let text: Box<dyn Read> = Box::new(TableText::new(read_history(&choice).await?));
         return Ok(Source { rows: Rows::new(text, &name, None)?, name });
     }
-    let path = arguments.csv.as_deref().unwrap_or_else(|| std::path::Path::new("-"));
-    if path.as_os_str() == "-" {
-        let name = "standard input".to_owned();
-        let text: Box<dyn Read> = Box::new(std::io::stdin());
-        return Ok(Source { rows: Rows::new(text, &name, metric)?, name });
-    }
-    let name = path.display().to_string();
-    let failed = |message: String| Failure::Usage(format!("{name}: {message}"));
-    let file = File::open(path).map_err(|error| failed(format!("cannot be read: {error}")))?;
-    if file.metadata().is_ok_and(|metadata| metadata.is_dir()) {
-        return Err(failed("found a directory, allowed: a CSV file".to_owned()));
-    }
-    let text: Box<dyn Read> = Box::new(file);
-    Ok(Source { rows: Rows::new(text, &name, metric)?, name })
+    let path = arguments.csv.as_deref().unwrap_or_else(|| Path::new("-"));
+    let rows = Rows::open(path, metric, standard_input)?;
+    let name = rows.name().to_owned();
+    Ok(Source { rows, name })
 }
 
 /// A table, written out as CSV while it is read.

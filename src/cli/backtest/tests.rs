@@ -3,25 +3,28 @@
 use std::path::Path;
 
 use clap::Parser as _;
-use proptest::prelude::*;
 
 use super::super::arguments::{Arguments, Command};
 use super::super::failure::EXIT_USAGE;
 use super::judge::Judged;
 use super::*;
-use crate::detect::stream::{Joint, StreamOptions};
 
 const EXAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/backtest");
 
-fn backtest(words: &[&str]) -> Result<String, Failure> {
+fn backtest_and_talk(words: &[&str]) -> Result<(String, String), Failure> {
     let words = ["kubectl-dbmedic", "backtest"].iter().chain(words);
     let arguments = Arguments::try_parse_from(words).map_err(|error| Failure::Usage(error.to_string()))?;
     let output = Output::new(&arguments.common);
     let Command::Backtest(inner) = &arguments.command else { unreachable!("asked for a backtest") };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let mut out = Vec::new();
-    assert_eq!(runtime.block_on(run(inner, &arguments.common, &output, &mut out))?, 0);
-    Ok(String::from_utf8(out).unwrap())
+    let (mut out, mut talk) = (Vec::new(), Vec::new());
+    assert_eq!(runtime.block_on(run(inner, &arguments.common, &output, &mut out, &mut talk))?, 0);
+    Ok((String::from_utf8(out).unwrap(), String::from_utf8(talk).unwrap()))
+}
+
+/// What it writes to standard output.
+fn backtest(words: &[&str]) -> Result<String, Failure> {
+    backtest_and_talk(words).map(|(out, _)| out)
 }
 
 fn refused(words: &[&str]) -> String {
@@ -134,7 +137,16 @@ fn bad_input_is_refused_with_its_place_and_exit_code_2() {
     assert!(refused(&["--csv", &csv, "--metric", "c"]).contains("found \"c\" for --metric, allowed: a, b"));
     assert!(refused(&["--csv", "nowhere.csv"]).starts_with("nowhere.csv: cannot be read"));
     let unknown = refused(&["--csv", &csv, "--metric", "a", "--rule", &rule("{metric: b, sigma: {above: 3}}")]);
-    assert!(unknown.ends_with("rule.yaml: spec.detect.metric: found \"b\", allowed one of a"), "{unknown}");
+    assert!(unknown.ends_with("rule.yaml:6:20: spec.detect.metric: found \"b\", allowed one of a"), "{unknown}");
+    for file in ["--rule", "--labels"] {
+        let endless = refused(&["--csv", &csv, "--metric", "a", file, "/dev/zero"]);
+        assert_eq!(endless, "/dev/zero: found more than 1048576 bytes, allowed: 1048576");
+    }
+    let names: String = (0..100_000).map(|column| format!(",c{column}")).collect();
+    let wide = file(folder.path(), "wide.csv", &format!("timestamp{names}\n"));
+    let many = refused(&["--csv", &wide]);
+    assert!(many.ends_with("wide.csv: found 100000 columns, allowed together: 256; --metric chooses one"), "{many}");
+    assert!(backtest(&["--csv", &wide, "--metric", "c99999"]).is_ok());
     let labels = file(folder.path(), "labels.json", "[[1, 2]]");
     assert!(
         refused(&["--csv", &csv, "--metric", "a", "--labels", &labels]).contains("labels.json: invalid type: integer")
@@ -191,6 +203,10 @@ fn a_picture_is_written_beside_the_rows() {
     assert!(std::fs::read_to_string(&svg).unwrap().starts_with("<svg "));
     let nowhere = backtest(&["--csv", &csv, "--svg", "no/where.svg"]).unwrap_err();
     assert!(nowhere.to_string().starts_with("--svg no/where.svg: ") && nowhere.exit_code() == 1);
+    // It is said before a row is read.
+    let wrong = file(folder.path(), "f.csv", "timestamp,a\nyesterday,1\n");
+    let nowhere = backtest(&["--csv", &wrong, "--svg", "no/where.svg"]).unwrap_err();
+    assert!(nowhere.to_string().starts_with("--svg no/where.svg: "), "{nowhere}");
 }
 
 #[test]
@@ -219,7 +235,7 @@ fn the_operators_history_is_judged_like_a_file() {
     assert!(backtest(&["-n", "shop", "--data-dir", &data_dir, "--baseline", "orders"]).is_ok());
 }
 
-fn judged(text: &str, judge: &mut Judge) -> String {
+pub(super) fn judged(text: &str, judge: &mut Judge) -> String {
     let mut rows = Rows::new(text.as_bytes(), "f.csv", None).unwrap();
     let columns = rows.columns().len();
     let mut out = Vec::new();
@@ -234,46 +250,57 @@ fn judged(text: &str, judge: &mut Judge) -> String {
     String::from_utf8(out).unwrap()
 }
 
-fn a_judge(kind: usize) -> Judge {
-    match kind {
-        0 => Judge::shipped(&["a".to_owned()], Sensitivity::High),
-        1 => Judge::Together(Joint::new(1, StreamOptions { threshold: 0.99, ..StreamOptions::default() })),
-        _ => {
-            let text = "apiVersion: dbmedic.io/v1alpha1\nkind: AnomalyRule\nmetadata: {name: r}\nspec:\n  baselineRef: {name: o}\n  for: 30s\n  \
-                        detect: {metric: a, limit: {above: 1}}\n";
-            let Ok(judging) = rule::parse(text.as_bytes(), &["a".to_owned()]) else { unreachable!("a valid rule") };
-            Judge::Rule(Box::new(judging.recorded))
-        }
+#[test]
+fn labels_are_compared_beside_the_rows_as_well() {
+    let (csv, labels) = (example("response_time.csv"), example("labels.json"));
+    let (rows, talk) = backtest_and_talk(&["--csv", &csv, "--labels", &labels, "-o", "csv"]).unwrap();
+    assert_eq!(rows, backtest(&["--csv", &csv, "-o", "csv"]).unwrap());
+    assert!(talk.starts_with("Labels: 2 of 2 found, median delay "), "{talk}");
+    assert!(talk.contains("precision") && talk.contains("recall"), "{talk}");
+}
+
+#[test]
+fn rows_that_are_passed_over_are_counted_beside_the_output() {
+    let folder = tempfile::tempdir().unwrap();
+    let csv = file(folder.path(), "f.csv", "timestamp,v\n2026-03-01 00:00:10,1\n2026-03-01 00:00:10,1\n");
+    let (_, talk) = backtest_and_talk(&["--csv", &csv]).unwrap();
+    assert_eq!(talk, "Passed over because the time is not after that of a row before: 1 row.\n");
+}
+
+/// A disk without room.
+struct Full;
+
+impl Write for Full {
+    fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
+        Err(ErrorKind::StorageFull.into())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
     }
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
-
-    #[test]
-    fn a_row_s_outcome_depends_on_no_later_row(
-        rows in proptest::collection::vec((-20_i64..4000, prop_oneof![6 => -3.0..3.0_f64, 1 => any::<f64>()]), 1..150),
-        kind in 0_usize..3,
-        cut in 0_usize..150,
-    ) {
-        let mut at = 1_772_323_200_000;
-        let lines: Vec<String> = rows
-            .iter()
-            .map(|(step, value)| {
-                at += step * 100;
-                format!("{},{value:?}\n", super::super::series::TimestampFormat { fraction: 3, ..Default::default() }.print(at))
-            })
-            .collect();
-        let text = |lines: &[String]| format!("timestamp,a\n{}", lines.concat());
-        let whole = judged(&text(&lines), &mut a_judge(kind));
-        let part = judged(&text(&lines[..cut.min(lines.len())]), &mut a_judge(kind));
-        prop_assert!(whole.starts_with(&part));
-        prop_assert_eq!(&whole, &judged(&text(&lines), &mut a_judge(kind)));
-        for line in whole.lines().skip(1) {
-            let fields: Vec<&str> = line.split(',').collect();
-            prop_assert_eq!(fields.len(), 8);
-            let score: f64 = fields[5].parse().unwrap();
-            prop_assert!((0.0..=1.0).contains(&score));
-        }
+#[test]
+fn a_full_disk_is_an_error_in_every_form() {
+    for form in ["table", "json", "csv"] {
+        let csv = example("response_time.csv");
+        let arguments = Arguments::try_parse_from(["x", "backtest", "--csv", &csv, "-o", form]).unwrap();
+        let Command::Backtest(inner) = &arguments.command else { unreachable!("asked for a backtest") };
+        let output = Output::new(&arguments.common);
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let failure =
+            runtime.block_on(run(inner, &arguments.common, &output, &mut Full, &mut std::io::sink())).unwrap_err();
+        assert!(failure.to_string().starts_with("cannot write: ") && failure.exit_code() == 1, "{form}: {failure}");
     }
+}
+
+#[test]
+fn the_greatest_numbers_are_shown_and_never_as_infinite() {
+    let folder = tempfile::tempdir().unwrap();
+    let rows: String =
+        (0..50).map(|row| format!("2026-03-01 {:02}:{:02}:00,1.797e308\n", row / 60, row % 60)).collect();
+    let csv = file(folder.path(), "f.csv", &format!("timestamp,v\n{rows}"));
+    let table = backtest(&["--csv", &csv]).unwrap();
+    assert!(table.contains("1.8e308 │") || table.contains("1.8e308 |"), "{table}");
+    assert!(!table.contains("inf"), "{table}");
 }

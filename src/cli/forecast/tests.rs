@@ -118,6 +118,45 @@ async fn two_rows_are_enough_for_a_level() {
     );
 }
 
+#[tokio::test]
+async fn a_series_of_the_operators_history_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = crate::history::Store::open(folder.path().join(crate::history::FILE)).await.unwrap();
+    let key = crate::measure::TargetKey { namespace: "shop".into(), baseline: "orders".into(), pod: "orders-0".into() };
+    let series = store.target(&key, &["throughput".to_owned(), "response_time".to_owned()]).await.unwrap();
+    // 2026-03-02 00:00:00 UTC.
+    for row in 0..240_i64 {
+        store.append(&series, 1_772_409_600_000 + row * HOUR_MS, &[7.0, load(row) as f32]).await.unwrap();
+    }
+    store.close().await;
+    let data_dir = folder.path().display().to_string();
+    let place =
+        ["--data-dir", &data_dir, "--baseline", "shop/orders", "--pod", "orders-0", "--metric", "response_time"];
+    let forecast = async |form: &str| {
+        let (arguments, common) = parsed(&[&place[..], &["--horizon", "24", "-o", form]].concat()).unwrap();
+        run(&arguments, &common, &Output::new(&common)).await.unwrap()
+    };
+    let text = forecast("csv").await;
+    assert_eq!(text.lines().count(), 25);
+    for (line, row) in text.lines().skip(1).zip(240..) {
+        let predicted: f64 = line.split(',').nth(1).unwrap().parse().unwrap();
+        assert!((predicted - load(row)).abs() < 3.0, "{line}: {}", load(row));
+    }
+    assert!(text.lines().nth(1).is_some_and(|line| line.starts_with("2026-03-12T00:00:00Z,")), "{text}");
+    let found: serde_json::Value = serde_json::from_str(&forecast("json").await).unwrap();
+    assert_eq!((&found["source"], &found["unit"]), (&"shop/orders, pod orders-0".into(), &"ms".into()));
+}
+
+#[tokio::test]
+async fn no_time_is_forecast_that_cannot_be_read_back() {
+    let file = "timestamp,load\n9999-12-31T23:00:00Z,5\n9999-12-31T23:30:00Z,5\n";
+    let said = ran(file, &["--horizon", "1", "-o", "csv"]).await.unwrap_err();
+    let words = "found a last row at 9999-12-31T23:30:00Z and 1 step of 1800 s, allowed: an end before the year 10000";
+    assert_eq!(said, format!("FILE: column load: {words}"));
+    let file = "timestamp,load\n9999-12-31T22:00:00Z,5\n9999-12-31T22:30:00Z,5\n";
+    assert!(ran(file, &["--horizon", "2", "-o", "csv"]).await.is_ok());
+}
+
 #[test]
 fn a_day_and_a_week_follow_from_the_step() {
     for (step, expected) in [

@@ -33,6 +33,9 @@ pub async fn read_history(choice: &HistoryChoice) -> Result<Table, SeriesError> 
     if !path.is_file() {
         return Err(data_dir(format!("found no {FILE} in {}", choice.data_dir.display())));
     }
+    if path.metadata().is_ok_and(|metadata| metadata.len() == 0) {
+        return Err(data_dir(format!("{} is empty: it holds no history", path.display())));
+    }
     let failed = |error: HistoryError| {
         data_dir(match error {
             HistoryError::Unwritable(message) => format!("{} cannot be read: {message}", path.display()),

@@ -12,6 +12,7 @@ mod rows;
 mod tests;
 mod timestamp;
 
+use std::io::Read;
 use std::path::Path;
 
 pub(super) use arguments::HistoryArguments;
@@ -85,21 +86,32 @@ pub fn unit_of(name: &str) -> &'static str {
     built_in(name).map_or("", |index| BUILT_IN[index].unit)
 }
 
-/// Reads one series from a CSV file. Without `metric` the file must have one column beside `timestamp`.
+/// Reads one series from a CSV file, or from what `standard_input` gives for `-`, and its source's name for people. Without
+/// `metric` the file must have one column beside `timestamp`.
 ///
 /// # Errors
 /// [`SeriesError`] naming file, line and column, what was found and what is allowed; several columns and no `metric`.
-pub fn read_series(path: &Path, metric: Option<&str>) -> Result<Series, SeriesError> {
-    let rows = Rows::open(path, metric)?;
+pub fn read_series(
+    path: &Path,
+    metric: Option<&str>,
+    standard_input: impl FnOnce() -> Box<dyn Read>,
+) -> Result<(Series, String), SeriesError> {
+    let rows = Rows::open(path, metric, standard_input)?;
+    let name = rows.name().to_owned();
     if rows.columns().len() > 1 {
         let names = error::listed(rows.columns().iter().map(String::as_str));
         let message = format!("found several columns, allowed for --metric: {names}");
-        return Err(SeriesError::File { file: path.display().to_string(), message });
+        return Err(SeriesError::File { file: name, message });
     }
-    Ok(table(rows)?.series(0).unwrap_or_default())
+    Ok((table(rows)?.series(0).unwrap_or_default(), name))
 }
 
-fn table<R: std::io::Read>(mut rows: Rows<R>) -> Result<Table, SeriesError> {
+/// What `-` stands for.
+pub fn standard_input() -> Box<dyn Read> {
+    Box::new(std::io::stdin())
+}
+
+fn table<R: Read>(mut rows: Rows<R>) -> Result<Table, SeriesError> {
     let columns = rows.columns().iter();
     let mut table = Table {
         columns: columns

@@ -1,12 +1,17 @@
 //! Rows of a CSV file, one after the other, in bounded memory.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
+use super::super::text::counted;
 use super::error::{SeriesError, listed, quoted};
 use super::records::{Record, RecordError, Records};
 use super::timestamp::{self, TimestampFormat};
+
+/// Name of standard input for people.
+const STANDARD_INPUT: &str = "standard input";
 
 /// Name of the column with the times.
 const TIMESTAMP: &str = "timestamp";
@@ -48,12 +53,20 @@ pub struct Rows<R> {
     values: Vec<f64>,
 }
 
-impl Rows<File> {
-    /// Opens a file. `metric` chooses one column; without it all columns are read, and all must be numeric.
+impl Rows<Box<dyn Read>> {
+    /// Opens a file, or what `standard_input` gives for `-`. `metric` chooses one column; without it all columns are read,
+    /// and all must be numeric.
     ///
     /// # Errors
     /// [`SeriesError`]: the file cannot be read, or its header does not have what is needed.
-    pub fn open(path: &Path, metric: Option<&str>) -> Result<Self, SeriesError> {
+    pub fn open(
+        path: &Path,
+        metric: Option<&str>,
+        standard_input: impl FnOnce() -> Box<dyn Read>,
+    ) -> Result<Self, SeriesError> {
+        if path.as_os_str() == "-" {
+            return Self::new(standard_input(), STANDARD_INPUT, metric);
+        }
         let name = path.display().to_string();
         let failed = |error: std::io::Error| SeriesError::File {
             file: name.clone(),
@@ -63,7 +76,7 @@ impl Rows<File> {
         if file.metadata().map_err(failed)?.is_dir() {
             return Err(SeriesError::File { file: name, message: "found a directory, allowed: a CSV file".to_owned() });
         }
-        Self::new(file, &name, metric)
+        Self::new(Box::new(file), &name, metric)
     }
 }
 
@@ -85,6 +98,11 @@ impl<R: Read> Rows<R> {
         Ok(Self { file: file.to_owned(), records, fields, time, places, columns, format: None, values })
     }
 
+    /// Name of what is read, for people.
+    pub fn name(&self) -> &str {
+        &self.file
+    }
+
     /// Names of the columns that were chosen, in their order.
     pub fn columns(&self) -> &[String] {
         &self.columns
@@ -103,7 +121,8 @@ impl<R: Read> Rows<R> {
         let Some(record) = self.records.next().map_err(|error| of_record(&self.file, error))? else { return Ok(None) };
         let line = record.line;
         if record.len() != self.fields {
-            let message = format!("found {} fields, the header has {}", record.len(), self.fields);
+            let fields = counted(record.len() as u64, "field");
+            let message = format!("found {fields}, the header has {}", self.fields);
             return Err(SeriesError::Line { file: self.file.clone(), line, message });
         }
         let cell_error = |column: &str, found: &[u8], allowed: &str| SeriesError::Cell {
@@ -158,18 +177,23 @@ fn header_of(header: &Record<'_>, file: &str, metric: Option<&str>) -> Result<He
         let found = listed(names.iter().map(String::as_str));
         return Err(wrong(format!("found the columns {found}; allowed: one named timestamp, and numbers{hint}")));
     };
+    let twice = |index: usize| {
+        let message = format!("found {} a second time, allowed: each name once", quoted(names[index].as_bytes()));
+        SeriesError::Cell { file: file.to_owned(), line, column: (index + 1).to_string(), message }
+    };
     let others = || names.iter().enumerate().filter(|(index, _)| *index != time);
+    if let Some((index, _)) = others().find(|(_, name)| name.eq_ignore_ascii_case(TIMESTAMP)) {
+        return Err(twice(index));
+    }
     let places: Vec<usize> = match metric {
         Some(metric) => others().filter(|(_, name)| *name == metric).map(|(index, _)| index).collect(),
         None => others().map(|(index, _)| index).collect(),
     };
-    let columns: Vec<String> = places.iter().map(|place| names[*place].clone()).collect();
-    let twice = columns.iter().enumerate().find(|(index, name)| columns[..*index].contains(name));
-    if let Some((index, name)) = twice {
-        let column = (places[index] + 1).to_string();
-        let message = format!("found {} a second time, allowed: each name once", quoted(name.as_bytes()));
-        return Err(SeriesError::Cell { file: file.to_owned(), line, column, message });
+    let mut seen = HashSet::new();
+    if let Some(place) = places.iter().find(|place| !seen.insert(names[**place].as_str())) {
+        return Err(twice(*place));
     }
+    let columns: Vec<String> = places.iter().map(|place| names[*place].clone()).collect();
     if columns.is_empty() {
         let there = listed(others().map(|(_, name)| name.as_str()));
         let found = metric.map_or("no column beside timestamp".to_owned(), |metric| quoted(metric.as_bytes()));

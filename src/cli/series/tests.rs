@@ -1,5 +1,5 @@
 use std::io::Read;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
 
@@ -11,13 +11,17 @@ fn read(text: &[u8], metric: Option<&str>) -> Result<Table, SeriesError> {
     table(Rows::new(text, "f.csv", metric)?)
 }
 
+fn nothing() -> Box<dyn Read> {
+    Box::new(std::io::empty())
+}
+
 fn said(text: &[u8], metric: Option<&str>) -> String {
     read(text, metric).unwrap_err().to_string()
 }
 
 #[test]
 fn bad_input_is_named_by_file_line_and_column() {
-    let table: [(&[u8], Option<&str>, &str); 15] = [
+    let table: [(&[u8], Option<&str>, &str); 16] = [
         (b"", None, "f.csv: is empty, allowed: a header with a column named timestamp, then rows"),
         (b"\n\n", None, "f.csv: is empty, allowed: a header with a column named timestamp, then rows"),
         (
@@ -30,6 +34,11 @@ fn bad_input_is_named_by_file_line_and_column() {
         (b"timestamp\n", None, "f.csv: line 1: found no column beside timestamp, allowed: at least one with numbers"),
         (b"timestamp,a,b\n", Some("c"), "f.csv: line 1: found \"c\" for --metric, allowed: a, b"),
         (b"timestamp,a,a\n", None, "f.csv: line 1, column 3: found \"a\" a second time, allowed: each name once"),
+        (
+            b"timestamp,a,Timestamp\n",
+            Some("a"),
+            "f.csv: line 1, column 3: found \"Timestamp\" a second time, allowed: each name once",
+        ),
         (b"timestamp,\xff\n", None, "f.csv: line 1, column 2: found \"\u{fffd}\", allowed: UTF-8"),
         (b"\xff\xfet\0i\0", None, "f.csv: line 1: found UTF-16, allowed: UTF-8"),
         (
@@ -49,7 +58,7 @@ fn bad_input_is_named_by_file_line_and_column() {
             "f.csv: line 2, column b: found \"x\", allowed: a number, or empty, NaN, NA or null for none; --metric chooses \
              one column",
         ),
-        (b"timestamp,a\n2026-03-01 00:00:00\n", None, "f.csv: line 2: found 1 fields, the header has 2"),
+        (b"timestamp,a\n2026-03-01 00:00:00\n", None, "f.csv: line 2: found 1 field, the header has 2"),
         (b"timestamp,a\n2026-03-01 00:00:00,1,2\n", None, "f.csv: line 2: found 3 fields, the header has 2"),
         (
             b"timestamp,a\n2026-03-01 00:00:00,\"1\n",
@@ -65,9 +74,10 @@ fn bad_input_is_named_by_file_line_and_column() {
 #[test]
 fn a_file_that_cannot_be_opened_is_named() {
     let directory = tempfile::tempdir().unwrap();
-    let missing = read_series(&directory.path().join("none.csv"), None).unwrap_err().to_string();
+    let opened = |path: &Path| read_series(path, None, nothing).unwrap_err().to_string();
+    let missing = opened(&directory.path().join("none.csv"));
     assert!(missing.contains("none.csv: cannot be read: No such file"), "{missing}");
-    let folder = read_series(directory.path(), None).unwrap_err().to_string();
+    let folder = opened(directory.path());
     assert!(folder.ends_with("found a directory, allowed: a CSV file"), "{folder}");
 }
 
@@ -108,10 +118,29 @@ fn a_series_needs_one_column_or_its_name() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("f.csv");
     std::fs::write(&path, "timestamp,a,throughput\n2026-03-01 00:00:00,1,2\n").unwrap();
-    let series = read_series(&path, Some("throughput")).unwrap();
+    let (series, name) = read_series(&path, Some("throughput"), nothing).unwrap();
+    assert_eq!(name, path.display().to_string());
     assert_eq!((series.name.as_str(), series.unit.as_str()), ("throughput", "/s"));
-    let error = read_series(&path, None).unwrap_err().to_string();
+    let error = read_series(&path, None, nothing).unwrap_err().to_string();
     assert!(error.ends_with("found several columns, allowed for --metric: a, throughput"), "{error}");
+}
+
+#[test]
+fn a_dash_is_standard_input() {
+    let input = || -> Box<dyn Read> { Box::new(&b"timestamp,a\n2026-03-01 00:00:00,7\n"[..]) };
+    let (series, name) = read_series(Path::new("-"), None, input).unwrap();
+    assert_eq!((series.samples.as_slice(), name.as_str()), (&[(1_772_323_200_000, 7.0)][..], "standard input"));
+}
+
+#[test]
+fn a_header_of_very_many_columns_is_read_at_once() {
+    let names: String = (0..100_000).map(|column| format!(",c{column}")).collect();
+    let text = format!("timestamp{names}\n");
+    let started = std::time::Instant::now();
+    let rows = Rows::new(text.as_bytes(), "f.csv", None).unwrap();
+    assert_eq!(rows.columns().len(), 100_000);
+    // Comparing each name with all before it takes the better part of a minute.
+    assert!(started.elapsed().as_secs() < 10, "{:?}", started.elapsed());
 }
 
 #[test]
@@ -274,7 +303,7 @@ async fn what_a_history_does_not_have_is_named_with_what_it_has() {
 async fn a_damaged_or_foreign_history_is_said_and_left_where_it_is() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join(crate::history::FILE);
-    for (content, words) in [(vec![7_u8; 8192], "is damaged"), (Vec::new(), "cannot be read")] {
+    for (content, words) in [(vec![7_u8; 8192], "is damaged"), (Vec::new(), "is empty: it holds no history")] {
         std::fs::write(&path, &content).unwrap();
         let asked = choice(directory.path().to_owned(), None, "stock", None, None);
         let error = read_history(&asked).await.unwrap_err().to_string();

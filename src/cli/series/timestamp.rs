@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use jiff::civil::DateTime;
+use jiff::fmt::temporal::Pieces;
 use jiff::tz::TimeZone;
 
 /// What messages say of timestamps.
@@ -123,13 +124,17 @@ fn quick(cell: &[u8]) -> Option<(i64, TimestampFormat)> {
     Some((seconds * 1000 + milliseconds, TimestampFormat { separator, fraction, zone }))
 }
 
-/// Every other form that the standards know.
+/// Every other form that the standards know, a date alone among them.
 fn slow(cell: &[u8]) -> Option<(i64, TimestampFormat)> {
     let text = std::str::from_utf8(cell).ok()?;
-    if let Ok(instant) = text.parse::<Timestamp>() {
+    let text = text.strip_suffix(" UTC").unwrap_or(text);
+    let zone = Pieces::parse(text).ok()?.to_numeric_offset();
+    if let Some(offset) = zone {
+        // The parser would take 25:59 as an offset; RFC 3339 has hours of 00 to 23.
+        let instant = text.parse::<Timestamp>().ok().filter(|_| offset.seconds().abs() < 86_400)?;
         return Some((instant.as_millisecond(), TimestampFormat::default()));
     }
-    let civil: DateTime = text.strip_suffix(" UTC").unwrap_or(text).parse().ok()?;
+    let civil: DateTime = text.parse().ok()?;
     let separator = if text.contains('T') { 'T' } else { ' ' };
     let format = TimestampFormat { separator, fraction: 0, zone: Zone::None };
     Some((civil.to_zoned(TimeZone::UTC).ok()?.timestamp().as_millisecond(), format))
@@ -190,16 +195,22 @@ mod tests {
             "2026-03-01t12:00:00z",
             "2026-03-01 12:00:00 UTC",
             "2026-03-01 12:00",
+            "2026-03-01T13:00+01",
         ] {
             assert_eq!(parse(text.as_bytes()).map(|(at, _)| at), Some(noon), "{text}");
         }
         assert_eq!(parse(b"2026-03-01 12:00:00.5").map(|(at, _)| at), Some(noon + 500));
         assert_eq!(parse(b"1969-12-31 23:59:59.9999").map(|(at, _)| at), Some(-1));
+        assert_eq!(parse(b"2026-03-01").map(|(at, _)| at), Some(noon - 43_200_000), "a date is its midnight");
     }
 
     #[test]
     fn what_is_no_timestamp_is_none() {
         for text in ["", "now", "1772366400", "2026-13-01 00:00:00", "2026-02-29 00:00:00", "2026-03-01 24:00:01"] {
+            assert_eq!(parse(text.as_bytes()), None, "{text}");
+        }
+        for offset in ["+25:00", "-25:59", "+2500", "+24:00", "+25", "+00:60"] {
+            let text = format!("2026-03-01T12:00:00{offset}");
             assert_eq!(parse(text.as_bytes()), None, "{text}");
         }
         assert_eq!(parse(b"\xff\xfe2026-03-01 00:00:00"), None);

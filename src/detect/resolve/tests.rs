@@ -191,6 +191,15 @@ fn durations_have_defaults_and_errors_name_them() {
     assert!(message(&AnomalyRuleSpec { for_: "5 m".into(), ..sigma("3") }).starts_with("for: found \"5 m\""));
     let after = AnomalyRuleSpec { resolve_after: Some("soon".into()), ..sigma("3") };
     assert!(message(&after).starts_with("resolveAfter: found \"soon\""));
+    for text in ["30d", "720h", "2592000000ms"] {
+        assert!(resolve(&AnomalyRuleSpec { for_: text.into(), ..sigma("3") }, &metrics()).is_ok(), "{text}");
+    }
+    for text in ["31d", "721h", "99999999999d"] {
+        let long = AnomalyRuleSpec { for_: text.into(), ..sigma("3") };
+        assert_eq!(message(&long), format!("for: found \"{text}\", allowed at most 30d"));
+        let long = AnomalyRuleSpec { resolve_after: Some(text.into()), ..sigma("3") };
+        assert_eq!(message(&long), format!("resolveAfter: found \"{text}\", allowed at most 30d"));
+    }
     for wrong in [Decimal::Whole(101), Decimal::Text("85%".to_owned())] {
         let found = format!("confidence: found {:?}, allowed 0 to 100", wrong.to_string());
         let said = message(&AnomalyRuleSpec { confidence: Some(wrong), ..sigma("3") });
