@@ -70,10 +70,12 @@ pub struct Observed {
     pub value: f64,
     /// What was normal then.
     pub band: Band,
-    /// Distance from the centre in robust standard deviations; absent for fixed limits.
+    /// Distance in robust standard deviations: from the centre, among peers, or of all metrics together; absent for fixed
+    /// limits and forecasts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sigmas: Option<f64>,
-    /// Probability in percent that this is no chance: tail of the normal distribution times the profile's confidence.
+    /// How sure the detector is that this is no chance, in percent: 99.9 means that one sample in a thousand of this
+    /// series' normal life would look so. Of a forecast the probability that the limit will be crossed.
     pub confidence: f64,
 }
 

@@ -107,6 +107,11 @@ trait Detect: Sized {
     /// The band that the value is judged by, in the unit of `carrier`'s metric.
     fn band(&self, memory: &Self::Memory, sight: &Sight<'_>) -> Band;
 
+    /// Signed distance in sigma of what it judges by, where that is not the value's distance from the learnt centre.
+    fn sigmas(&self, _memory: &Self::Memory, _sight: &Sight<'_>) -> Option<f64> {
+        None
+    }
+
     /// Index of the metric that the verdict speaks of: its value is shown, its band is [`Detect::band`].
     fn carrier(&self, _memory: &Self::Memory, sight: &Sight<'_>) -> usize {
         sight.metric
@@ -238,6 +243,13 @@ macro_rules! detectors {
                 match (self, &memory.0) {
                     $((Self::$detector(detector), Remembered::$detector(memory)) => detector.band(memory, sight),)+
                     _ => Band::default(),
+                }
+            }
+
+            fn sigmas(&self, memory: &Memory, sight: &Sight<'_>) -> Option<f64> {
+                match (self, &memory.0) {
+                    $((Self::$detector(detector), Remembered::$detector(memory)) => detector.sigmas(memory, sight),)+
+                    _ => None,
                 }
             }
 

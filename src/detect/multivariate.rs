@@ -139,6 +139,10 @@ impl Detect for Multivariate {
         found.map_or(0.0, |probability| 1.0 - probability)
     }
 
+    fn sigmas(&self, memory: &MultivariateMemory, _: &Sight<'_>) -> Option<f64> {
+        memory.found.as_ref().map(|found| found.distance)
+    }
+
     /// Of the metric that carries most: it is the distance of all together that is judged, so that its value may lie
     /// within.
     fn band(&self, memory: &MultivariateMemory, sight: &Sight<'_>) -> Band {

@@ -204,6 +204,10 @@ impl Detect for Peers {
         (1.0 - probability).max(0.0)
     }
 
+    fn sigmas(&self, memory: &PeersMemory, _: &Sight<'_>) -> Option<f64> {
+        memory.found.map(|found| found.among.distance)
+    }
+
     fn band(&self, memory: &PeersMemory, _: &Sight<'_>) -> Band {
         let Some(found) = memory.found else { return Band::default() };
         Band {

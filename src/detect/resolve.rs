@@ -141,7 +141,8 @@ impl Rule {
         let value = if metric == sight.metric { sight.value } else { sight.value_of(metric).unwrap_or(f64::NAN) };
         let own = sight.normal.filter(|_| metric == sight.metric);
         let normal = own.or_else(|| sight.normal_of(metric));
-        let sigmas = normal.filter(|_| band.centre.is_some()).map(|normal| normal.sigmas(value));
+        let from_centre = || normal.filter(|_| band.centre.is_some()).map(|normal| normal.sigmas(value));
+        let sigmas = self.detector.sigmas(memory, sight).or_else(from_centre);
         Some(Verdict {
             at: sight.at,
             metric,

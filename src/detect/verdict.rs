@@ -87,7 +87,8 @@ pub struct Verdict {
     pub lower: Option<f64>,
     /// Upper bound, when there is one; never above the physical maximum.
     pub upper: Option<f64>,
-    /// Signed distance from the centre in robust standard deviations; `None` for fixed limits.
+    /// Signed distance from the centre in robust standard deviations, or among peers, or of all metrics together; `None`
+    /// for fixed limits.
     pub sigmas: Option<f64>,
     /// How sure the detector is that this is no chance, 0 to 1.
     pub confidence: f64,

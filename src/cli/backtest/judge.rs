@@ -49,7 +49,7 @@ impl Judged {
 /// Judges rows, one after the other.
 pub(super) enum Judge {
     One(Box<Stream>),
-    Together(Joint),
+    Together(Box<Joint>),
     Rule(Box<RecordedRule>),
 }
 
@@ -65,7 +65,7 @@ impl Judge {
                 let maximum = metric.and_then(|metric| metric.maximum);
                 Self::One(Box::new(Stream::new(StreamOptions { minimum, maximum, ..options })))
             }
-            several => Self::Together(Joint::new(several.len(), options)),
+            several => Self::Together(Box::new(Joint::new(several.len(), options))),
         }
     }
 
