@@ -197,8 +197,10 @@ fn peers_are_compared_while_a_load_is_expected_of_all_of_them() {
         });
         shard.states(targets[0]).map(|(_, state)| state).collect::<Vec<_>>()
     };
-    assert_eq!(round(1, 1000.0), [IncidentState::Normal]);
-    assert_eq!(round(2, 100.0), [IncidentState::Open], "the one that gets none of the expected load");
+    // Half an hour to know how it usually lies among them.
+    let usual = (1..=40).map(|minute| round(minute, 1000.0)).last();
+    assert_eq!(usual, Some(vec![IncidentState::Normal]));
+    assert_eq!(round(41, 100.0), [IncidentState::Open], "the one that gets none of the expected load");
 }
 
 #[test]
