@@ -48,7 +48,7 @@ pub fn measure() -> Result<Vec<Figure>> {
         let spec: AnomalyRuleSpec = serde_saphyr::from_str(&text).with_context(|| text.clone())?;
         let rule = resolve(&spec, &metrics).with_context(|| text.clone())?;
         anyhow::ensure!(Detector::NAMES.contains(&rule.detector.name()), "{text}");
-        let rule = TargetRule { id: 1, rule, expected_interval_ms: INTERVAL_MS };
+        let rule = TargetRule { id: 1, rule: rule.into(), expected_interval_ms: INTERVAL_MS };
         costs.push(format!("{name} {:.0}", cost(&rule, metrics.len())?));
     }
     Ok(vec![Figure::new("ns a sample, rule by rule", costs.join(", "))])

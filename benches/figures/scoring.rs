@@ -87,7 +87,7 @@ pub fn fill(shard: &mut Shard, targets: usize, metrics: usize, interval_ms: i64)
         minimum_confidence: 0.0,
     };
     let rules: Vec<TargetRule> = (0..metrics)
-        .map(|metric| TargetRule { id: metric as u64, rule: rule(metric), expected_interval_ms: interval_ms })
+        .map(|metric| TargetRule { id: metric as u64, rule: rule(metric).into(), expected_interval_ms: interval_ms })
         .collect();
     let mut state = 1_u64;
     let rounds = (0..targets).map(|_| {

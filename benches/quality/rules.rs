@@ -144,8 +144,11 @@ impl Watched {
         for target in targets {
             shard.join(target, 1);
         }
-        let with_id =
-            (0..).zip(rules).map(|(id, rule)| TargetRule { id, rule: rule.clone(), expected_interval_ms: STEP_MS });
+        let with_id = (0..).zip(rules).map(|(id, rule)| TargetRule {
+            id,
+            rule: rule.clone().into(),
+            expected_interval_ms: STEP_MS,
+        });
         shard.set_rules(targets[0], with_id.collect());
         // There is no history before the first round: memories begin empty.
         let cold: Vec<(u64, Rule)> = shard.cold(targets[0]).map(|(id, rule)| (id, rule.clone())).collect();

@@ -79,7 +79,8 @@ fn shard() -> (Shard, usize, Vec<usize>) {
             shard.set_profile(*target, metric, Some(&profile));
         }
     }
-    let watched = rules().into_iter().map(|(id, rule)| TargetRule { id, rule, expected_interval_ms: STEP });
+    let watched =
+        rules().into_iter().map(|(id, rule)| TargetRule { id, rule: rule.into(), expected_interval_ms: STEP });
     shard.set_rules(target, watched.collect());
     let cold: Vec<(u64, Rule)> = shard.cold(target).map(|(id, rule)| (id, rule.clone())).collect();
     for (id, rule) in cold {

@@ -155,7 +155,7 @@ impl RecordedRule {
     }
 
     fn set_rule(&mut self) {
-        let rule = TargetRule { id: RULE, rule: self.rule.clone(), expected_interval_ms: self.interval };
+        let rule = TargetRule { id: RULE, rule: self.rule.clone().into(), expected_interval_ms: self.interval };
         self.shard.set_rules(self.target, vec![rule]);
         // There is no history before the first row: a memory that wants one begins empty.
         let cold: Vec<(u64, Rule)> = self.shard.cold(self.target).map(|(id, rule)| (id, rule.clone())).collect();

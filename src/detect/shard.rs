@@ -29,8 +29,8 @@ use crate::measure::{ABSENT, Round};
 pub struct TargetRule {
     /// Stable id, chosen by the caller; unique among the target's rules.
     pub id: u64,
-    /// The rule.
-    pub rule: Rule,
+    /// The rule; one for all the targets that it watches, so that it stays where it can be read quickly.
+    pub rule: Arc<Rule>,
     /// Time between two values of its metric, in ms: of the light rounds or of those over statements.
     pub expected_interval_ms: i64,
 }
@@ -179,7 +179,7 @@ impl Shard {
     /// The rules of a target whose memory waits for its history, by id.
     pub fn cold(&self, target: usize) -> impl Iterator<Item = (u64, &Rule)> {
         let rules = self.slots.get(target).into_iter().flat_map(|slot| &slot.rules);
-        rules.filter(|watched| watched.cold).map(|watched| (watched.id, &watched.rule))
+        rules.filter(|watched| watched.cold).map(|watched| (watched.id, &*watched.rule))
     }
 
     /// Hands a cold rule its memory ([`Replay::finish`]), and the rounds that came since its history was read, in order

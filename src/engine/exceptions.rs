@@ -81,7 +81,7 @@ impl Task {
     pub fn left_out(&self, target: &TargetKey) -> LeftOut {
         let rules = self.rules.for_target(target);
         let exceptions = self.exceptions.for_target(target);
-        let rules = || rules.iter().map(|(_, rule)| (rule.name.as_str(), &rule.rule));
+        let rules = || rules.iter().map(|(_, rule)| (rule.name.as_str(), &*rule.rule));
         LeftOut::of(exceptions.map(|exception| (exception.clone(), judged(exception, rules()))).collect())
     }
 }

@@ -139,13 +139,13 @@ mod tests {
             name: name.into(),
             uid: uid.into(),
             baseline: "orders".into(),
-            rule: detect::Rule {
+            rule: Arc::new(detect::Rule {
                 metric: 0,
                 detector: Detector::Limit(Limit { below: None, above: Some(1.0) }),
                 for_ms: 0,
                 resolve_after_ms: 0,
                 minimum_confidence: 0.0,
-            },
+            }),
             severity: Severity::High,
             open: open.iter().map(|&(pod, onset, phase)| OpenIncident { pod: pod.into(), onset, phase }).collect(),
         }
@@ -164,7 +164,7 @@ mod tests {
         assert_eq!(rules.open(&target("orders-0"), 1), Some((7, Phase::Clearing)));
         assert!(!rules.set(rule("slow", "1", &[])), "nothing to apply");
         let mut edited = rule("slow", "1", &[("orders-1", 9, Phase::Open)]);
-        edited.rule.for_ms = 5;
+        Arc::make_mut(&mut edited.rule).for_ms = 5;
         assert!(rules.set(edited));
         assert_eq!(ids(&rules, "orders-0"), [1]);
         assert_eq!(rules.get(1).map(|rule| rule.rule.for_ms), Some(5));

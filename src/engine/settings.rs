@@ -98,7 +98,7 @@ pub struct RuleSettings {
     /// Name of the Baseline that it watches.
     pub baseline: String,
     /// What it means.
-    pub rule: detect::Rule,
+    pub rule: Arc<detect::Rule>,
     /// How severe it is.
     pub severity: Severity,
     /// Incidents that are open in the API: they go on, and nothing fires twice.

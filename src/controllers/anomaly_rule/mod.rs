@@ -43,7 +43,7 @@ pub async fn reconcile(rule: Arc<AnomalyRule>, context: Arc<Context>) -> Result<
                 name: name.clone(),
                 uid: rule.uid().unwrap_or_default(),
                 baseline: rule.spec.baseline_ref.name.clone(),
-                rule: resolved,
+                rule: resolved.into(),
                 severity: rule.spec.severity,
                 open: open_incidents(&rule, &context),
             };

@@ -228,13 +228,13 @@ mod tests {
             name: rule.into(),
             uid: "uid".into(),
             baseline: "orders".into(),
-            rule: detect::Rule {
+            rule: Arc::new(detect::Rule {
                 metric: 0,
                 detector: Detector::Limit(Limit { below: None, above: Some(4.0) }),
                 for_ms: 0,
                 resolve_after_ms: 0,
                 minimum_confidence: 0.0,
-            },
+            }),
             severity: Severity::High,
             open: Vec::new(),
         };

@@ -40,9 +40,13 @@ impl Active {
     }
 }
 
-/// The exceptions of one rule and target.
+/// The exceptions of one rule and target. Most have none: that costs them a pointer.
+#[derive(Debug, Default)]
+pub(in crate::detect) struct Exempt(Option<Box<Exceptions>>);
+
+/// One or more exceptions, or what was active of the last ones.
 #[derive(Debug)]
-pub(in crate::detect) struct Exempt {
+struct Exceptions {
     exceptions: Vec<Arc<Exception>>,
     active: Active,
     /// The span that `active` holds for, in ms since the Unix epoch.
@@ -50,33 +54,58 @@ pub(in crate::detect) struct Exempt {
     until: i64,
 }
 
-impl Default for Exempt {
-    fn default() -> Self {
-        Self { exceptions: Vec::new(), active: Active::None, from: i64::MIN, until: i64::MAX }
-    }
-}
-
 impl Exempt {
     /// Judges by these from the next sample on. What is active is kept until then, so that its end is noticed.
     pub fn set(&mut self, exceptions: Vec<Arc<Exception>>) {
-        self.exceptions = exceptions;
-        (self.from, self.until) = (i64::MAX, i64::MIN);
+        let active = match &mut self.0 {
+            None if exceptions.is_empty() => return,
+            None => Active::None,
+            Some(before) => std::mem::take(&mut before.active),
+        };
+        self.0 = Some(Box::new(Exceptions { exceptions, active, from: i64::MAX, until: i64::MIN }));
     }
 
     /// Looks what is active at an instant; true when the rule is now silent, expecting or judging as ever, and was not.
     pub fn refresh(&mut self, at: i64, metric: usize, detector: &Detector) -> bool {
-        if self.from <= at && at < self.until {
+        let Some(own) = &mut self.0 else { return false };
+        if own.from <= at && at < own.until {
             return false;
         }
-        let (active, until) = self.at(at, metric, detector);
-        (self.from, self.until) = (at, until);
-        let changed = std::mem::discriminant(&active) != std::mem::discriminant(&self.active);
-        self.active = active;
+        let (active, until) = own.at(at, metric, detector);
+        (own.from, own.until) = (at, until);
+        let changed = std::mem::discriminant(&active) != std::mem::discriminant(&own.active);
+        own.active = active;
         changed
     }
 
     /// What is active at an instant, and until when, whatever was looked at before.
     pub fn at(&self, at: i64, metric: usize, detector: &Detector) -> (Active, i64) {
+        self.0.as_ref().map_or((Active::None, i64::MAX), |own| own.at(at, metric, detector))
+    }
+
+    /// What the last [`Exempt::refresh`] that was a change is told as.
+    pub fn edge(&self) -> ChangeKind {
+        if self.is_active() { ChangeKind::ExceptionBegan } else { ChangeKind::ExceptionOver }
+    }
+
+    /// Whether any exception is active, as of the last [`Exempt::refresh`].
+    pub fn is_active(&self) -> bool {
+        *self.active() != Active::None
+    }
+
+    /// Whether there is no verdict, as of the last [`Exempt::refresh`].
+    pub fn is_suppressed(&self) -> bool {
+        *self.active() == Active::Suppressed
+    }
+
+    /// What is active, as of the last [`Exempt::refresh`].
+    pub fn active(&self) -> &Active {
+        self.0.as_ref().map_or(&Active::None, |own| &own.active)
+    }
+}
+
+impl Exceptions {
+    fn at(&self, at: i64, metric: usize, detector: &Detector) -> (Active, i64) {
         let (mut active, mut until) = (Active::None, i64::MAX);
         for exception in &self.exceptions {
             let calendar = &exception.calendar;
@@ -87,26 +116,6 @@ impl Exempt {
             }
         }
         (active, until)
-    }
-
-    /// What the last [`Exempt::refresh`] that was a change is told as.
-    pub fn edge(&self) -> ChangeKind {
-        if self.is_active() { ChangeKind::ExceptionBegan } else { ChangeKind::ExceptionOver }
-    }
-
-    /// Whether any exception is active, as of the last [`Exempt::refresh`].
-    pub fn is_active(&self) -> bool {
-        self.active != Active::None
-    }
-
-    /// Whether there is no verdict, as of the last [`Exempt::refresh`].
-    pub fn is_suppressed(&self) -> bool {
-        self.active == Active::Suppressed
-    }
-
-    /// What is active, as of the last [`Exempt::refresh`].
-    pub fn active(&self) -> &Active {
-        &self.active
     }
 }
 

@@ -25,7 +25,7 @@ fn profile(centre: impl Fn(usize) -> f32, ready: bool) -> Profile {
 
 fn rule(id: u64, metric: usize, detector: Detector) -> TargetRule {
     let rule = Rule { metric, detector, for_ms: 30 * SECOND, resolve_after_ms: 20 * SECOND, minimum_confidence: 0.0 };
-    TargetRule { id, rule, expected_interval_ms: 10 * SECOND }
+    TargetRule { id, rule: rule.into(), expected_interval_ms: 10 * SECOND }
 }
 
 fn limit(id: u64, metric: usize) -> TargetRule {
@@ -144,7 +144,7 @@ fn a_forgotten_incident_begins_anew_and_leaves_those_of_other_rules_alone() {
     let mut shard = Shard::new();
     let target = shard.add_target(2);
     let mut slow = limit(3, 0);
-    slow.rule.for_ms = 60 * SECOND;
+    Arc::make_mut(&mut slow.rule).for_ms = 60 * SECOND;
     shard.set_rules(target, vec![limit(1, 0), limit(2, 0), slow]);
     feed(&mut shard, target, MONDAY, 2, &[60.0; 4]);
     shard.forget(target, 1);
@@ -175,7 +175,7 @@ fn unchanged_rules_keep_their_incidents_when_rules_are_set_anew() {
     shard.set_rules(target, vec![limit(1, 0), limit(2, 0), limit(3, 0)]);
     feed(&mut shard, target, MONDAY, 2, &[60.0; 4]);
     let mut changed = limit(2, 0);
-    changed.rule.for_ms += 1;
+    Arc::make_mut(&mut changed.rule).for_ms += 1;
     let mut slower = limit(3, 0);
     slower.expected_interval_ms *= 6;
     let dropped = shard.set_rules(target, vec![slower, changed, limit(4, 1)]);
@@ -311,7 +311,7 @@ fn hour_and_day_of_an_expression_go_by_the_clock_of_the_baseline_in_summer_and_w
         crate::detect::resolve(&spec(serde_json::json!({"metric": "latency", "expression": text})), &metrics());
     let mut shard = Shard::new();
     let target = shard.add_target(4);
-    shard.set_rules(target, vec![TargetRule { rule: expression.unwrap(), ..limit(7, 0) }]);
+    shard.set_rules(target, vec![TargetRule { rule: expression.unwrap().into(), ..limit(7, 0) }]);
     let holds = |shard: &Shard, text: &str| shard.judge(target, 7, at(text), 9.0).map(|verdict| verdict.breach);
     let nine_in_utc = "2026-07-13T09:30:00Z";
     assert_eq!(holds(&shard, nine_in_utc), Some(true), "UTC without a clock");

@@ -1,5 +1,7 @@
 //! A rule of one target: its incident, what it remembers, and what its detector sees of a round.
 
+use std::sync::Arc;
+
 use super::{Dropped, TargetRule};
 use crate::detect::exception::{Active, Exempt, fitting};
 use crate::detect::surroundings::Surroundings;
@@ -9,7 +11,7 @@ use crate::measure::ABSENT;
 /// A rule and its incident.
 pub(super) struct Watched {
     pub id: u64,
-    pub rule: Rule,
+    pub rule: Arc<Rule>,
     pub timing: Timing,
     pub incident: Incident,
     pub memory: Memory,

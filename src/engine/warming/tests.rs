@@ -43,7 +43,7 @@ async fn said(store: &Store, detector: &str, written: serde_json::Value) -> Opti
     let rule = rule(detector, written, &metrics);
     let mut shard = Shard::new();
     let target = shard.add_target(metrics.len());
-    let watched = TargetRule { id: 1, rule: rule.clone(), expected_interval_ms: 600_000 };
+    let watched = TargetRule { id: 1, rule: rule.clone().into(), expected_interval_ms: 600_000 };
     shard.set_rules(target, vec![watched]);
     let course = Course {
         store: store.clone(),
