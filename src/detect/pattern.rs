@@ -40,7 +40,7 @@ impl Detect for Pattern {
 
     const NAME: &'static str = "pattern";
     const NEEDS_PROFILE: bool = false;
-    const NEEDS: &'static str = "150 values of its metric";
+    const NEEDS: &'static str = "150 values of its metric, or minutes where they come faster";
 
     fn resolve(
         spec: &AnomalyRuleSpec,

@@ -51,6 +51,10 @@ pub struct Peers {
 #[derive(Clone, Debug, Default)]
 pub struct PeersMemory {
     found: Option<Comparison>,
+    /// Whether what is usual is known by distances from normal, or by values.
+    known_by: Option<bool>,
+    /// Rounds on end that were compared otherwise than that.
+    otherwise: u32,
     below: SideMemory,
     above: SideMemory,
     values: Vec<f32>,
@@ -122,7 +126,7 @@ impl Detect for Peers {
 
     const NAME: &'static str = "peers";
     const NEEDS_PROFILE: bool = false;
-    const NEEDS: &'static str = "at least 3 other databases of the Baseline in the same role";
+    const NEEDS: &'static str = "at least 3 other databases of the Baseline in the same role, and, without profiles, 30 values";
     const WHILE_EXPECTED: WhileExpected = WhileExpected::ComparesWithPeers;
 
     fn resolve(
@@ -160,25 +164,33 @@ impl Detect for Peers {
     }
 
     fn take(&self, memory: &mut PeersMemory, sight: &Sight<'_>) {
-        let PeersMemory { found, below, above, values, distances } = memory;
+        let PeersMemory { found, known_by, otherwise, below, above, values, distances } = memory;
         values.clear();
         distances.clear();
         sight.each_peer(|peer| {
             values.push(peer.value as f32);
             distances.extend(peer.normal.map(|normal| normal.sigmas(peer.value) as f32));
         });
-        let before = found.map(|found| found.own.is_some());
         *found = self.compare(values, distances, sight);
-        let Some(found) = found else { return };
-        let by_profile = found.own.is_some();
-        if before.is_some_and(|before| before != by_profile) {
+        let Some(compared) = found else { return };
+        let by_profile = compared.own.is_some();
+        if known_by.is_some_and(|known| known != by_profile) {
+            *otherwise += 1;
+            if *otherwise < FEWEST_VALUES {
+                // One that is late for a round changes nothing for good.
+                *found = None;
+                return;
+            }
             // What was usual was measured otherwise.
             (*below, *above) = (SideMemory::default(), SideMemory::default());
         }
+        (*known_by, *otherwise) = (Some(by_profile), 0);
+        let found = compared;
         let distance = found.among.distance;
+        let sides = f64::from(u8::from(self.below.is_some()) + u8::from(self.above.is_some()));
         for (side, limit, distance) in [(below, self.below, -distance), (above, self.above, distance)] {
             if let Some(limit) = limit {
-                side.take(sight.at, distance, limit, by_profile, self.accepted);
+                side.take(sight.at, distance, limit, by_profile, self.accepted / sides);
             }
         }
     }

@@ -102,7 +102,7 @@ impl Detect for QueryMix {
 
     const NAME: &'static str = "queryMix";
     const NEEDS_PROFILE: bool = true;
-    const NEEDS: &'static str = "7 days of history of the statement rates, and 24 windows";
+    const NEEDS: &'static str = "values of the statement rates over 7 days, and 24 windows";
     const JUDGES_ALL: bool = true;
 
     fn resolve(spec: &AnomalyRuleSpec, _: usize, metrics: &MetricSet) -> Option<Result<(usize, Self), FieldError>> {

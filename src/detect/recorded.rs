@@ -65,6 +65,8 @@ pub struct RecordedRule {
     metrics: MetricSet,
     /// Whether any verdict of the rule depends on what is normal.
     learns: bool,
+    /// Indices of the metrics that it judges: only these are learnt.
+    judged: Vec<usize>,
     /// Of each metric.
     past: Vec<Past>,
     latest: Option<i64>,
@@ -82,10 +84,11 @@ impl RecordedRule {
         let target = shard.add_target(metrics.len());
         let past = vec![Past::default(); metrics.len()];
         let learns = match &rule.detector {
-            Detector::Limit(_) => false,
+            Detector::Limit(_) | Detector::Pattern(_) | Detector::Forecast(_) => false,
             Detector::Expression(expression) => expression.needs_profile(),
             _ => true,
         };
+        let judged = rule.judged();
         let values = Vec::with_capacity(metrics.len());
         let mut recorded = Self {
             shard,
@@ -93,6 +96,7 @@ impl RecordedRule {
             rule,
             metrics,
             learns,
+            judged,
             past,
             latest: None,
             steps: Vec::with_capacity(STEPS),
@@ -141,9 +145,10 @@ impl RecordedRule {
     }
 
     fn remember(&mut self, at: i64) {
-        for (past, value) in self.past.iter_mut().zip(&self.round.values) {
-            if value.is_finite() {
-                past.samples.push(Sample { at, value: *value });
+        for index in &self.judged {
+            let value = self.round.values.get(*index).copied().filter(|value| value.is_finite());
+            if let (Some(past), Some(value)) = (self.past.get_mut(*index), value) {
+                past.samples.push(Sample { at, value });
             }
         }
     }

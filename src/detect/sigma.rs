@@ -33,7 +33,7 @@ impl Detect for Sigma {
 
     const NAME: &'static str = "sigma";
     const NEEDS_PROFILE: bool = true;
-    const NEEDS: &'static str = "7 days of history of its metric";
+    const NEEDS: &'static str = "values of its metric over 7 days, on 5 of them at the least";
     const WHILE_EXPECTED: WhileExpected = WhileExpected::Moves;
 
     fn resolve(spec: &AnomalyRuleSpec, metric: usize, _: &MetricSet) -> Option<Result<(usize, Self), FieldError>> {

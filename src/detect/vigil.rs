@@ -18,7 +18,11 @@ const LASTING: f64 = 1.0 / 16.0;
 const FARTHEST: f64 = 1e6;
 /// Distance from the centre, in spreads, that a sample counts for at most in the fading mean: one alone is no duration.
 const GREATEST: f64 = 8.0;
-/// Probability from which on a sample is ordinary, and how many on end end an incident.
+/// Distance from its centre, in its own spreads, that the fading mean reaches at most: it has to come back, too.
+const FARTHEST_LASTING: f64 = 8.0;
+/// Looks at a sample: by itself, and with those before it.
+const LOOKS: f64 = 2.0;
+/// Probability from which on a sample and what lasts are ordinary, and how many on end end an incident.
 const ORDINARY: f64 = 0.05;
 const CALM: u32 = 3;
 /// Time in ms in which a series is young: its week was not seen once. An incident then has to be so much rarer, and for
@@ -98,11 +102,12 @@ impl Vigil {
         self.single.take(value, trust);
         let Some(place) = place else { return };
         self.mean += LASTING * (place.clamp(-GREATEST, GREATEST) - self.mean);
+        self.mean = self.lasting.within(self.mean, FARTHEST_LASTING);
         let lasting = self.lasting.place(self.mean).and_then(|place| self.lasting.tail.probability(place));
         self.lasting.take(self.mean, trust);
         let Some(probability) = self.probability else { return };
         let rarest = lasting.map_or(probability, |lasting| lasting.min(probability));
-        self.calm = if probability >= ORDINARY { self.calm.saturating_add(1) } else { 0 };
+        self.calm = if rarest >= ORDINARY { self.calm.saturating_add(1) } else { 0 };
         let young = begins == Begins::ByItself && age_ms < YOUNG_MS;
         let chance = self.chance(accepted) * if young { YOUNG_CHANCE } else { 1.0 };
         self.rare = if rarest < chance { self.rare.saturating_add(1) } else { 0 };
@@ -114,7 +119,10 @@ impl Vigil {
                 None
             }
             Some((since, least)) => Some((since, least.min(rarest))),
-            None if begins != Begins::Never && self.rare >= enough => Some((at, rarest)),
+            None if begins != Begins::Never && self.rare >= enough => {
+                self.calm = 0;
+                Some((at, rarest))
+            }
             None => None,
         };
     }
@@ -130,15 +138,16 @@ impl Vigil {
         self.probability.map(|_| self.open.is_some())
     }
 
-    /// Probability that this series' normal life goes as far as the last sample; while an incident is open, the least in
-    /// it. `None` while too little is known.
+    /// Probability that this series' normal life goes as far as the last sample; while an incident is open, the least of
+    /// all looks in it. `None` while too little is known.
     pub fn probability(&self) -> Option<f64> {
         let probability = self.probability?;
-        Some(self.open.map_or(probability, |(_, least)| least.min(probability)))
+        Some(self.open.map_or(probability, |(_, least)| (LOOKS * least).min(probability)))
     }
 
+    /// Of one look: each sample is looked at by itself, and with those before it.
     fn chance(&self, accepted: f64) -> f64 {
-        accepted * self.step_ms / WEEK_MS
+        accepted / LOOKS * self.step_ms / WEEK_MS
     }
 
     fn learn_step(&mut self, at: i64) {
@@ -174,6 +183,12 @@ impl Habit {
     /// Distance from the centre in spreads; `None` while there is none.
     fn place(&self, value: f64) -> Option<f64> {
         (self.weight >= FEWEST).then(|| (value - self.centre) / self.spread())
+    }
+
+    /// The value, or the one nearest to it within so many spreads of the centre.
+    fn within(&self, value: f64, spreads: f64) -> f64 {
+        let reach = if self.weight >= FEWEST { spreads * self.spread() } else { f64::INFINITY };
+        value.clamp(self.centre - reach, self.centre + reach)
     }
 
     fn spread(&self) -> f64 {
@@ -290,6 +305,23 @@ mod tests {
     }
 
     #[test]
+    fn an_incident_of_what_lasts_stays_open_while_it_lasts_though_most_samples_are_ordinary() {
+        let (mut vigil, mut noise) = (Vigil::default(), Noise::new(9, 0.0));
+        for minute in 0..14 * 24 * 60 {
+            vigil.take(MONDAY + minute * MINUTE, noise.next(), MEDIUM, Begins::ByItself);
+        }
+        let mut open = Vec::new();
+        for minute in 0..600 {
+            vigil.take(MONDAY + 14 * DAY + minute * MINUTE, 2.0 + noise.next(), MEDIUM, Begins::ByItself);
+            open.push(vigil.is_open() == Some(true));
+        }
+        let since = open.iter().position(|open| *open).unwrap();
+        assert!(since < 60, "{since}");
+        let closed = open[since..].iter().filter(|open| !**open).count();
+        assert!(closed <= 60, "closed for {closed} minutes of {}", open.len() - since);
+    }
+
+    #[test]
     fn what_may_not_begin_one_opens_no_incident() {
         let (mut vigil, _) = learnt();
         vigil.take(MONDAY + 14 * DAY, 50.0, MEDIUM, Begins::Never);
@@ -318,6 +350,6 @@ mod tests {
             vigil.chance(MEDIUM)
         };
         assert!((chance(MINUTE) / chance(MINUTE / 6) - 6.0).abs() < 0.01);
-        assert!((chance(HOUR) / (MEDIUM / 168.0) - 1.0).abs() < 0.01);
+        assert!((chance(HOUR) / (MEDIUM / LOOKS / 168.0) - 1.0).abs() < 0.01);
     }
 }

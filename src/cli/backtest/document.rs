@@ -159,7 +159,10 @@ fn unknown(written: &Node, understood: &Value, path: &str) -> Option<(String, Lo
             let path = below(path, &key.value);
             match understood.get(&key.value) {
                 Some(understood) => unknown(&value.value, understood, &path),
-                None => (!matches!(value.value, Node::Scalar(Value::Null))).then_some((path, key.referenced)),
+                // What is left out when it is written, too.
+                None if matches!(&value.value, Node::Scalar(Value::Null)) => None,
+                None if matches!(&value.value, Node::List(list) if list.is_empty()) => None,
+                None => Some((path, key.referenced)),
             }
         }),
         (Node::List(written), Value::Array(understood)) => {

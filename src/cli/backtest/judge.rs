@@ -58,14 +58,16 @@ impl Judge {
     pub(super) fn shipped(columns: &[String], sensitivity: Sensitivity) -> Self {
         let threshold = 1.0 - accepted_chance(sensitivity.into());
         let options = StreamOptions { threshold, ..StreamOptions::default() };
-        match columns {
-            [one] => {
-                let metric = built_in(one).map(|index| &BUILT_IN[index]);
-                let minimum = metric.and_then(|metric| metric.minimum);
-                let maximum = metric.and_then(|metric| metric.maximum);
-                Self::One(Box::new(Stream::new(StreamOptions { minimum, maximum, ..options })))
-            }
-            several => Self::Together(Box::new(Joint::new(several.len(), options))),
+        let of_column = |name: &String| {
+            let metric = built_in(name).map(|index| &BUILT_IN[index]);
+            let minimum = metric.and_then(|metric| metric.minimum);
+            let maximum = metric.and_then(|metric| metric.maximum);
+            StreamOptions { minimum, maximum, ..options }
+        };
+        let options: Vec<StreamOptions> = columns.iter().map(of_column).collect();
+        match options.as_slice() {
+            [one] => Self::One(Box::new(Stream::new(*one))),
+            several => Self::Together(Box::new(Joint::new(several))),
         }
     }
 

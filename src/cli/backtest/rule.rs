@@ -97,6 +97,7 @@ mod tests {
     fn a_rule_is_read_for_the_columns_there_are() {
         assert_eq!(said(&text("{metric: response_time, limit: {above: 500ms}}")), "accepted");
         assert_eq!(said(&text("{metric: value, sigma: {above: 3}}")), "accepted");
+        assert_eq!(said(&text("{multivariate: {metrics: []}}")), "accepted");
         assert_eq!(said(include_str!("../../../examples/quickstart/anomalyrule.yaml")), "accepted");
     }
 

@@ -126,8 +126,9 @@ fn learning(rule: &str, resolved: &detect::Rule, observed: &Observed) -> Said {
             types::LEARNING,
             reasons::INSUFFICIENT_HISTORY,
             format!(
-                "{metric}: fewer than 7 days of history for at least one database; {} waits for it",
-                detector.name()
+                "{metric}: not enough history of at least one database; {} needs {}",
+                detector.name(),
+                detector.needs()
             ),
         )
     } else if let Some((key, _)) = unjudged {

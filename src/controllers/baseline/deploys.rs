@@ -31,7 +31,7 @@ const PAGES: usize = 4;
 pub struct Deploys {
     namespaces: Mutex<HashMap<String, Arc<tokio::sync::Mutex<Known>>>>,
     /// Kinds of which it was said that they cannot be listed.
-    told: Mutex<HashSet<&'static str>>,
+    told: Mutex<HashSet<(String, &'static str)>>,
 }
 
 /// What is known of one namespace; times in ms since the Unix epoch.
@@ -73,11 +73,11 @@ impl Deploys {
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         match found {
             Ok(found) => {
-                told.remove(kind);
+                told.remove(&(namespace.to_owned(), kind));
                 found
             }
             Err(error) => {
-                if told.insert(kind) {
+                if told.insert((namespace.to_owned(), kind)) {
                     tracing::warn!(kind, namespace, %error, "deploys are not known; patterns are found without them");
                 }
                 Vec::new()
@@ -224,7 +224,7 @@ mod tests {
         assert_eq!(*deploys.of("shop", &client, NOW + HOUR_MS).await, [NOW - 2 * HOUR_MS], "it is still known");
         assert!(deploys.of("carts", &client, NOW).await.is_empty());
         assert_eq!(asked.lock().unwrap().len(), 4);
-        assert_eq!(deploys.told.lock().unwrap().len(), 2, "each kind is said once");
+        assert_eq!(deploys.told.lock().unwrap().len(), 4, "each kind of a namespace is said once");
     }
 
     /// 2026-03-02 00:00:00 UTC.

@@ -180,7 +180,7 @@ pub(super) fn deviation(verdict: Option<&Verdict>) -> String {
     match (verdict.sigmas, verdict.upper, verdict.lower) {
         (Some(deviation), _, _) => sigmas(deviation),
         (None, Some(upper), _) if verdict.value > upper => format!("{:.4} above {upper:.4}", verdict.value),
-        (None, _, Some(lower)) => format!("{:.4} below {lower:.4}", verdict.value),
+        (None, _, Some(lower)) if verdict.value < lower => format!("{:.4} below {lower:.4}", verdict.value),
         _ => format!("{:.4}", verdict.value),
     }
 }
@@ -321,6 +321,8 @@ mod tests {
         assert_eq!(of(5.0, None, Some(1.0), Some(4.0)), "5.0000 above 4.0000");
         assert_eq!(of(0.5, None, Some(1.0), Some(4.0)), "0.5000 below 1.0000");
         assert_eq!(of(0.5, None, None, None), "0.5000");
+        // What is only to come: a forecast.
+        assert_eq!(of(5.0, None, Some(1.0), None), "5.0000");
         assert_eq!(deviation(None), "");
     }
 

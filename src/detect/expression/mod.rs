@@ -66,7 +66,7 @@ impl Detect for Expression {
 
     const NAME: &'static str = "expression";
     const NEEDS_PROFILE: bool = false;
-    const NEEDS: &'static str = "values of the metrics that it names, and 7 days of history where it names what is normal";
+    const NEEDS: &'static str = "values of the metrics that it names, and 7 days of them where it names what is normal";
     const WHILE_EXPECTED: WhileExpected = WhileExpected::Moves;
 
     fn resolve(

@@ -49,6 +49,30 @@ fn judged_after(usual: f64, value: f64, around: &dyn Around) -> (Option<bool>, V
     (found, BOTH.evidence(&memory, &sight, &MetricSet::default()), BOTH.band(&memory, &sight))
 }
 
+#[test]
+fn a_peer_that_is_late_for_a_round_does_not_end_what_is_open() {
+    let own = Some(normal(100.0, 2.0));
+    let with_profiles = |count: usize| {
+        let profiled = (0..count).map(|_| (100.0, own));
+        Fleet(own, profiled.chain([(100.0, None)]).collect())
+    };
+    let mut memory = PeersMemory::default();
+    let mut at = 0;
+    let mut take = |value: f64, fleet: &Fleet| {
+        at += MINUTE;
+        let sight = Sight::new(at, 0, value).with_around(fleet);
+        BOTH.take(&mut memory, &sight);
+        BOTH.exceeds(&memory, &sight)
+    };
+    for minute in 0..2_000 {
+        take(100.0 + 2.0 * noise(minute), &with_profiles(3));
+    }
+    let found = (0..10).map(|_| take(140.0, &with_profiles(3))).last();
+    assert_eq!(found, Some(Some(true)));
+    assert_eq!(take(140.0, &with_profiles(2)), None, "compared otherwise for a round");
+    assert_eq!(take(140.0, &with_profiles(3)), Some(true));
+}
+
 /// What is said of a value of a database that was never seen before.
 fn judged(value: f64, around: &dyn Around) -> Option<bool> {
     let mut memory = PeersMemory::default();

@@ -175,7 +175,7 @@ fn days_of_dates_are_whole_days_of_their_zone_and_instants_are_exact() {
 #[test]
 fn what_cannot_be_meant_names_field_found_and_allowed() {
     let hour = Some(HOUR_MS);
-    let schedules: [(&str, Option<i64>, &str, &str); 24] = [
+    let schedules: [(&str, Option<i64>, &str, &str); 25] = [
         ("", hour, "schedule", "five cron fields"),
         ("sometimes", hour, "schedule", "five cron fields"),
         ("1 02:00", hour, "schedule", "1st 02:00"),
@@ -199,7 +199,8 @@ fn what_cannot_be_meant_names_field_found_and_allowed() {
         ("1st 02:00", None, "duration", "has no end of its own"),
         ("1st 02:00", Some(1), "duration", "1m to 31d"),
         ("Sun 03:00-04:00", hour, "duration", "without an end"),
-        ("*/10 * * * *", hour, "duration", "at most 600 s"),
+        ("*/30 * * * *", hour, "duration", "at most 1800 s"),
+        ("*/10 * * * *", Some(60_000), "schedule", "at most 48 starts a day"),
     ];
     for (text, duration, field, allowed) in schedules {
         let error = Calendar::schedule(text, duration, "UTC").unwrap_err();

@@ -9,6 +9,9 @@ use crate::detect::FieldError;
 
 const FORMS: &str = "five cron fields such as \"0 2 1 * *\", or days and a time: \"1st 02:00\", \"last 23:00\", \"Sun 03:00-04:00\", \"Mon-Fri 09:00-17:00\", \"daily 02:00-03:00\"";
 
+/// Starts of a day: the windows of a year are looked through when something is learnt.
+const MOST_STARTS: usize = 48;
+
 /// Monday first.
 pub(super) const WEEKDAYS: [&str; 7] = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"];
 
@@ -17,6 +20,9 @@ pub(super) fn schedule(text: &str, duration_ms: Option<i64>, zone: TimeZone) -> 
     let words: Vec<&str> = text.split_whitespace().collect();
     if let [minute, hour, day, month, weekday] = words[..] {
         let cron = cron::parse(minute, hour, day, month, weekday).map_err(|allowed| wrong(&allowed))?;
+        if cron.starts.len() > MOST_STARTS {
+            return Err(wrong(&format!("at most {MOST_STARTS} starts a day, such as \"*/30 * * * *\"")));
+        }
         let length = elapsed(text, duration_ms)?;
         let schedule = Schedule { days: cron.days, starts: cron.starts, length, zone, twice: cron.every_hour };
         return apart(text, schedule);

@@ -33,12 +33,13 @@ pub struct Joint {
 }
 
 impl Joint {
-    /// So many columns, of which nothing was seen.
-    pub fn new(columns: usize, options: StreamOptions) -> Self {
-        let threshold = 1.0 - (1.0 - options.threshold) / judges(columns);
-        let stream = Stream::new(StreamOptions { threshold, ..options });
-        let bond = (columns > 1).then(|| Bond::new(threshold));
-        Self { streams: vec![stream; columns], bond, incidents: 0, open: false }
+    /// Columns of which nothing was seen, each with its bounds; the threshold of the first is that of all together.
+    pub fn new(columns: &[StreamOptions]) -> Self {
+        let threshold = columns.first().map_or(super::DEFAULT_THRESHOLD, |first| first.threshold);
+        let threshold = 1.0 - (1.0 - threshold) / judges(columns.len());
+        let streams = columns.iter().map(|options| Stream::new(StreamOptions { threshold, ..*options }));
+        let bond = (columns.len() > 1).then(|| Bond::new(threshold));
+        Self { streams: streams.collect(), bond, incidents: 0, open: false }
     }
 
     /// Judges a row and learns from it. `at` in milliseconds since the Unix epoch; absent values as in
@@ -129,7 +130,7 @@ mod tests {
 
     #[test]
     fn the_column_that_departs_carries_the_score() {
-        let mut joint = Joint::new(4, StreamOptions::default());
+        let mut joint = Joint::new(&vec![StreamOptions::default(); 4]);
         for index in 0..4032 {
             let said = joint.sample(index * STEP, &row(index));
             assert_eq!(said.reading.incident, None, "{index}");
@@ -146,7 +147,7 @@ mod tests {
     #[test]
     fn more_columns_do_not_make_more_alarms() {
         let count = |columns: usize| {
-            let mut joint = Joint::new(columns, StreamOptions::default());
+            let mut joint = Joint::new(&vec![StreamOptions::default(); columns]);
             let rows = (0..12_000).map(|index| joint.sample(index * STEP, &row(index)[..columns]).reading);
             rows.skip(2016).filter(|reading| reading.score > 0.99).count()
         };
@@ -155,9 +156,9 @@ mod tests {
 
     #[test]
     fn a_missing_column_is_absent_and_no_columns_say_nothing() {
-        let mut joint = Joint::new(2, StreamOptions::default());
+        let mut joint = Joint::new(&vec![StreamOptions::default(); 2]);
         assert!(joint.sample(0, &[1.0]).reading.score <= 0.0);
-        let said = Joint::new(0, StreamOptions::default()).sample(0, &[]);
+        let said = Joint::new(&vec![StreamOptions::default(); 0]).sample(0, &[]);
         assert!(said.reading.score <= 0.0 && said.reading.expected.is_nan() && said.carriers.is_empty());
     }
 
@@ -169,7 +170,7 @@ mod tests {
 
     #[test]
     fn columns_that_no_longer_move_together_are_an_incident_though_each_alone_is_as_ever() {
-        let mut joint = Joint::new(3, StreamOptions::default());
+        let mut joint = Joint::new(&vec![StreamOptions::default(); 3]);
         for index in 0..6_000 {
             assert_eq!(joint.sample(index * STEP, &bound(index)).reading.incident, None, "{index}");
         }
@@ -189,7 +190,7 @@ mod tests {
 
     #[test]
     fn an_incident_with_gaps_in_its_column_is_one() {
-        let mut joint = Joint::new(2, StreamOptions::default());
+        let mut joint = Joint::new(&vec![StreamOptions::default(); 2]);
         for index in 0..4_032 {
             joint.sample(index * STEP, &row(index)[..2]);
         }
@@ -201,5 +202,21 @@ mod tests {
             })
             .collect();
         assert_eq!(incidents, [Some(1); 40]);
+    }
+
+    #[test]
+    fn a_column_that_is_gone_does_not_keep_its_incident_open_for_ever() {
+        let mut joint = Joint::new(&vec![StreamOptions::default(); 3]);
+        for index in 0..4_032 {
+            joint.sample(index * STEP, &row(index)[..3]);
+        }
+        let mut incidents = Vec::new();
+        for index in 4_032..4_232 {
+            let [first, second, third, _] = row(index);
+            let first = if index < 4_040 { first + 200.0 } else { f64::NAN };
+            incidents.push(joint.sample(index * STEP, &[first, second, third]).reading.incident);
+        }
+        assert_eq!(incidents[90], None, "hours after its last value");
+        assert_eq!(incidents[0..10], [Some(1); 10]);
     }
 }

@@ -93,7 +93,7 @@ pub struct Reading {
     pub anomalous: bool,
     /// Number of the incident that is open, from 1; `None` while none is. To open one takes evidence that is thirty
     /// times as rare as an anomalous sample's at one sample each five minutes, and rarer where samples come faster; it
-    /// ends when 50 samples said nothing more.
+    /// ends when 50 judgements said nothing more: that many samples, or minutes where they come faster.
     pub incident: Option<u64>,
     /// What the score speaks of; `None` while nothing is known.
     pub departure: Option<Departure>,
@@ -208,11 +208,11 @@ impl Stream {
 
     /// Judges a sample and learns from it. `at` in milliseconds since the Unix epoch. Absent, which is neither judged
     /// nor learnt: a value that is not finite or beyond 1e100, and one that is not later than the ones before it. An
-    /// incident that is open stays so: no value proves no recovery.
+    /// incident that is open stays so for twelve steps: no value proves no recovery.
     pub fn sample(&mut self, at: i64, value: f64) -> Reading {
         let usable = value.is_finite() && value.abs() <= GREATEST;
         if !usable || self.last_row.is_some_and(|last| at <= last) {
-            return Reading { incident: self.news.incident(), ..Reading::UNKNOWN };
+            return Reading { incident: self.still_open(at), ..Reading::UNKNOWN };
         }
         if let Some(last) = self.last_row {
             follow(&mut self.row_step, at.saturating_sub(last) as f64);
@@ -244,9 +244,11 @@ impl Stream {
         if complete {
             let Block { sum, count, .. } = std::mem::replace(&mut self.block, Block { begin: at, ..Block::default() });
             self.last = self.judge(at, sum / count, count);
-            return self.last;
         }
-        let reading = Reading { anomalous: false, incident: self.news.incident(), ..self.last };
+        let reading = Reading { anomalous: complete && self.last.anomalous, ..self.last };
+        if reading.anomalous {
+            return reading;
+        }
         match alone.and_then(|alone| self.news.tell_single(&alone, self.age(at))) {
             Some(score) => Reading { score, anomalous: true, departure: Some(Departure::Spike), ..reading },
             None => reading,
@@ -258,6 +260,12 @@ impl Stream {
         let distance = (value - self.last.expected) / self.deviation;
         let single = self.single.get_or_insert_with(Box::default);
         distance.is_finite().then(|| single.judge(distance, FINEST_STEP_MS / self.row_step))
+    }
+
+    /// The incident that is open although a value is absent: not for ever.
+    fn still_open(&self, at: i64) -> Option<u64> {
+        let silent = self.last_row.map_or(0, |last| at.saturating_sub(last)) as f64;
+        self.news.incident().filter(|_| silent <= GAP_STEPS * self.row_step.max(FINEST_STEP_MS))
     }
 
     fn age(&self, at: i64) -> i64 {

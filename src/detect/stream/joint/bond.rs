@@ -8,7 +8,7 @@ use statrs::function::erf::erfc;
 
 use super::super::evidence::Found as Evidence;
 use super::super::news::News;
-use super::super::{Departure, follow, score};
+use super::super::{Departure, FINEST_STEP_MS, GAP_STEPS, follow, score};
 use crate::stats::{self, DecayedTail, DecayedTailOptions};
 
 /// Rows before anything is judged: as many as a stream needs, and then as many again of its residuals.
@@ -76,7 +76,9 @@ impl Bond {
     pub fn sample(&mut self, at: i64, residuals: &[f32]) -> Found {
         let there = residuals.iter().filter(|residual| residual.is_finite()).count();
         if there < 2 || at <= self.last_at {
-            return Found { open: self.open, ..Found::default() };
+            let silent = at.saturating_sub(self.last_at) as f64;
+            let open = self.open && silent <= GAP_STEPS * self.step.max(FINEST_STEP_MS);
+            return Found { open, ..Found::default() };
         }
         let elapsed = if self.seen == 0 { 0.0 } else { at.saturating_sub(self.last_at) as f64 };
         if self.seen == 0 {
