@@ -130,7 +130,7 @@ mod tests {
 
     #[test]
     fn the_column_that_departs_carries_the_score() {
-        let mut joint = Joint::new(&vec![StreamOptions::default(); 4]);
+        let mut joint = Joint::new(&[StreamOptions::default(); 4]);
         for index in 0..4032 {
             let said = joint.sample(index * STEP, &row(index));
             assert_eq!(said.reading.incident, None, "{index}");
@@ -156,9 +156,9 @@ mod tests {
 
     #[test]
     fn a_missing_column_is_absent_and_no_columns_say_nothing() {
-        let mut joint = Joint::new(&vec![StreamOptions::default(); 2]);
+        let mut joint = Joint::new(&[StreamOptions::default(); 2]);
         assert!(joint.sample(0, &[1.0]).reading.score <= 0.0);
-        let said = Joint::new(&vec![StreamOptions::default(); 0]).sample(0, &[]);
+        let said = Joint::new(&[]).sample(0, &[]);
         assert!(said.reading.score <= 0.0 && said.reading.expected.is_nan() && said.carriers.is_empty());
     }
 
@@ -170,7 +170,7 @@ mod tests {
 
     #[test]
     fn columns_that_no_longer_move_together_are_an_incident_though_each_alone_is_as_ever() {
-        let mut joint = Joint::new(&vec![StreamOptions::default(); 3]);
+        let mut joint = Joint::new(&[StreamOptions::default(); 3]);
         for index in 0..6_000 {
             assert_eq!(joint.sample(index * STEP, &bound(index)).reading.incident, None, "{index}");
         }
@@ -190,7 +190,7 @@ mod tests {
 
     #[test]
     fn an_incident_with_gaps_in_its_column_is_one() {
-        let mut joint = Joint::new(&vec![StreamOptions::default(); 2]);
+        let mut joint = Joint::new(&[StreamOptions::default(); 2]);
         for index in 0..4_032 {
             joint.sample(index * STEP, &row(index)[..2]);
         }
@@ -206,7 +206,7 @@ mod tests {
 
     #[test]
     fn a_column_that_is_gone_does_not_keep_its_incident_open_for_ever() {
-        let mut joint = Joint::new(&vec![StreamOptions::default(); 3]);
+        let mut joint = Joint::new(&[StreamOptions::default(); 3]);
         for index in 0..4_032 {
             joint.sample(index * STEP, &row(index)[..3]);
         }
