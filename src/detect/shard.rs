@@ -22,7 +22,9 @@ use super::{
 };
 use crate::api::IncidentState;
 use crate::learn::{Clock, Profile};
-use crate::measure::{ABSENT, Round};
+#[cfg(test)]
+use crate::measure::ABSENT;
+use crate::measure::Round;
 
 /// A rule for one target.
 #[derive(Clone, Debug, PartialEq)]
@@ -361,8 +363,9 @@ impl Shard {
         slot.into_iter().flat_map(|slot| &slot.rules).map(|watched| (watched.id, watched.incident))
     }
 
-    /// What a rule says of a value, without a step: for what is shown of an open incident. A detector that remembers
-    /// judges by what it remembers now; one of all metrics has none but this value.
+    /// What a rule says of a value, without a step. A detector that remembers judges by what it remembers now; one of all
+    /// metrics has none but this value.
+    #[cfg(test)]
     pub fn judge(&self, target: usize, rule: u64, at: i64, value: f32) -> Option<Verdict> {
         let (slot, watched) = self.watched(target, rule)?;
         let mut values = vec![ABSENT; slot.metrics];

@@ -79,8 +79,18 @@ impl Task {
 
     /// What a target's exceptions leave out of what is learnt of it.
     pub fn left_out(&self, target: &TargetKey) -> LeftOut {
+        self.left_out_by(target, |_| true)
+    }
+
+    /// What they leave out of what one rule remembers: those that are for other rules leave out nothing.
+    pub fn left_out_of_rule(&self, target: &TargetKey, rule: u64) -> LeftOut {
+        let name = self.rules.get(rule).map(|rule| rule.name.as_str());
+        self.left_out_by(target, |exception| name.is_some_and(|name| exception.is_for_rule(name)))
+    }
+
+    fn left_out_by(&self, target: &TargetKey, concerns: impl Fn(&Exception) -> bool) -> LeftOut {
         let rules = self.rules.for_target(target);
-        let exceptions = self.exceptions.for_target(target);
+        let exceptions = self.exceptions.for_target(target).filter(|exception| concerns(exception));
         let rules = || rules.iter().map(|(_, rule)| (rule.name.as_str(), &*rule.rule));
         LeftOut::of(exceptions.map(|exception| (exception.clone(), judged(exception, rules()))).collect())
     }

@@ -238,12 +238,15 @@ impl Course {
         let from = now - i64::from(learning.window_days) * DAY_MS;
         let mut samples = self.store.read(key, name, from, now).await.map_err(unread)?;
         // What is known to be another load is not what is normal.
-        let left_out = self.left_out.windows(metric, Window { from: now - ROLL_UPS_MS, to: now });
+        let (exceptions, span) = (self.left_out.clone(), Window { from: now - ROLL_UPS_MS, to: now });
+        // Up to 48 a day: too long to keep others waiting.
+        let left_out =
+            tokio::task::spawn_blocking(move || exceptions.windows(metric, span)).await.map_err(|_| Unread)?;
         let mut older = self.store.roll_ups(key, name, now - ROLL_UPS_MS, from).await.map_err(unread)?;
         if !left_out.is_empty() {
             samples.retain(|sample| !schedule::holds(&left_out, sample.at));
             // A peak that a person declared is not found as a pattern besides: it would count twice.
-            older.retain(|hour| !overlaps(&left_out, hour.at, hour.at + HOUR_MS));
+            older.retain(|hour| !schedule::overlap(&left_out, hour.at, hour.at + HOUR_MS));
         }
         let exercise = Exercise {
             clock: self.clock.clone(),
@@ -274,12 +277,6 @@ impl Course {
         }
         Ok(Some(Lesson { metric, at: now, since: now, profile, findings }))
     }
-}
-
-/// Whether any of these windows, in order of time, has something of a span.
-fn overlaps(windows: &[Window], from: i64, to: i64) -> bool {
-    let next = windows.partition_point(|window| window.to <= from);
-    windows.get(next).is_some_and(|window| window.from < to)
 }
 
 /// Everything that one metric is learnt from: a thread of its own owns it.

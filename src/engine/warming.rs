@@ -16,13 +16,14 @@ use tokio::sync::Semaphore;
 
 use super::exceptions::LeftOut;
 use super::task::{Task, now};
-use crate::detect::schedule::{Window, holds, merged};
+use crate::detect::schedule::{Window, holds, merged, overlap};
 use crate::detect::{MetricSet, Replay, Warmed};
 use crate::history::{HistoryError, Store};
 use crate::measure::{Role, TargetKey};
 
 /// History is read in pieces of this length, to hold little of it at once.
 const PIECE_MS: i64 = 86_400_000;
+const HOUR_MS: i64 = 3_600_000;
 
 /// A memory that took its history.
 pub(super) struct Warm {
@@ -51,21 +52,24 @@ impl Task {
     /// Begins the replay for every cold rule of a target for which none is under way.
     pub fn warm(&mut self, index: usize) {
         let Some(Some(target)) = self.targets.get(index) else { return };
-        let left_out = self.left_out(&target.settings.key);
-        let Some(Some(target)) = self.targets.get_mut(index) else { return };
         if !target.progress.has_lessons() {
             return;
         }
-        for (rule, meaning) in self.shard.cold(index) {
-            let Some(replay) = self.shard.replay(index, meaning) else { continue };
-            if !target.warming.insert(rule) {
-                continue;
-            }
+        let key = &target.settings.key;
+        let cold = self.shard.cold(index).filter(|(rule, _)| !target.warming.contains(rule));
+        let begun: Vec<(u64, Replay, LeftOut)> = cold
+            .filter_map(|(rule, meaning)| {
+                Some((rule, self.shard.replay(index, meaning)?, self.left_out_of_rule(key, rule)))
+            })
+            .collect();
+        let Some(Some(target)) = self.targets.get_mut(index) else { return };
+        for (rule, replay, left_out) in begun {
+            target.warming.insert(rule);
             let course = Course {
                 store: self.store.clone(),
                 key: target.series.key.clone(),
                 metrics: target.metrics.clone(),
-                left_out: left_out.clone(),
+                left_out,
                 permits: self.replays.clone(),
             };
             let (incarnation, done) = (target.incarnation, self.warm.clone());
@@ -135,7 +139,7 @@ impl Course {
             Err(_) => begin,
         };
         if let Some(name) = names.first().filter(|_| from > begin && replay.takes_hours()) {
-            let (instants, values) = self.hours(name, begin, from).await;
+            let (instants, values) = self.hours(name, begin, from, &left_out).await;
             let (columns, left_out) = ([values], left_out.clone());
             let feed = move || feed(replay, &instants, &columns, &left_out);
             replay = tokio::task::spawn_blocking(feed).await.ok()?;
@@ -164,10 +168,11 @@ impl Course {
 
 impl Course {
     /// The hours of a metric before its samples: the middle of each, and a value. None when they cannot be read.
-    async fn hours(&self, metric: &str, from: i64, samples_from: i64) -> (Vec<i64>, Vec<f32>) {
+    async fn hours(&self, metric: &str, from: i64, samples_from: i64, left_out: &[Window]) -> (Vec<i64>, Vec<f32>) {
         let to = samples_from.saturating_add(PIECE_MS);
         let read = async {
-            let hours = self.store.roll_ups(&self.key, metric, from, to).await?;
+            let mut hours = self.store.roll_ups(&self.key, metric, from, to).await?;
+            hours.retain(|hour| !overlap(left_out, hour.at, hour.at.saturating_add(HOUR_MS)));
             Ok::<_, HistoryError>((hours, self.store.read(&self.key, metric, samples_from, to).await?))
         };
         match read.await {

@@ -62,11 +62,6 @@ fn place(row: usize, column: usize) -> usize {
 }
 
 impl Joint {
-    /// Samples that the quantity with the most has had, up to a bound.
-    pub fn seen(&self) -> f64 {
-        (0..self.mean.len()).map(|one| f64::from(self.weight[place(one, one)])).fold(0.0, f64::max)
-    }
-
     /// Takes a vector in: finite values, `NaN` where there is none. Beyond [`MOST_TOGETHER`] they are passed over.
     /// `trust`, 0 to 1: how much it weighs, 1 for what belongs to normal life.
     pub fn take(&mut self, values: &[f32], trust: f64) {

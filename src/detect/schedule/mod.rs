@@ -65,6 +65,12 @@ pub fn holds(merged: &[Window], at: i64) -> bool {
     begun.checked_sub(1).is_some_and(|last| merged[last].contains(at))
 }
 
+/// Whether any of windows that were [`merged`] has something of a span.
+pub fn overlap(merged: &[Window], from: i64, to: i64) -> bool {
+    let next = merged.partition_point(|window| window.to <= from);
+    merged.get(next).is_some_and(|window| window.from < to)
+}
+
 /// When something known happens.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Calendar {
