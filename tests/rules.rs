@@ -1,4 +1,5 @@
-//! Every rule of the examples means something: each of the kinds of rules that people asked for can be written.
+//! Every rule of the examples means something: each of the kinds of rules that people asked for can be written. And the
+//! example of a backtest says what the page shows.
 
 #![expect(clippy::unwrap_used, reason = "the helpers of a test")]
 
@@ -39,4 +40,24 @@ fn the_examples_show_every_detector() {
     for name in Detector::NAMES {
         assert!(found.contains(name), "no example of {name}");
     }
+}
+
+#[test]
+fn the_backtest_on_the_page_is_what_the_program_says() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = fs::read_to_string(root.join("docs/cli.md")).unwrap();
+    let command = "$ kubectl dbmedic backtest --csv response_time.csv --labels labels.json";
+    let shown = page.split_once(command).and_then(|(_, rest)| rest.split_once('\n')?.1.split_once("```")).unwrap().0;
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_kubectl-dbmedic"))
+        .args(["backtest", "--csv", "response_time.csv", "--labels", "labels.json"])
+        .current_dir(root.join("examples/backtest"))
+        .env("COLUMNS", "80")
+        .env("LC_ALL", "C.UTF-8")
+        .output()
+        .unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        output.status.success() && said.trim_end() == shown.trim_end(),
+        "the page shows\n{shown}\nand it says\n{said}"
+    );
 }

@@ -288,6 +288,16 @@ mod tests {
     }
 
     #[test]
+    fn growth_that_a_profile_of_one_day_has_in_its_hours_is_found_all_the_same() {
+        let rule = trend(&json!({}));
+        // Ten a day: each hour was learnt at the level of yesterday.
+        let mut watch = Watch::new(&rule, 1.0, |_, hour| Some(100.0 + 10.0 * ((hour % 24) as f64 + 0.5) / 24.0));
+        let growth = |at: i64| 100.0 + 10.0 * (at - MONDAY) as f64 / DAY as f64 + 0.3 * noise(at);
+        let found = watch.feed(MONDAY, MONDAY + 2 * DAY, 10 * MINUTE, growth);
+        assert_eq!(found.last().map(|(_, verdict)| *verdict), Some(Some(true)), "{:?}", watch.memory.found);
+    }
+
+    #[test]
     fn a_trend_of_two_ms_a_day_that_the_profile_has_learnt_in_is_found_all_the_same() {
         let begin = MONDAY + 3 * HOUR;
         let growth = |at: i64| (at - begin) as f64 / DAY as f64 * 2.0;

@@ -18,7 +18,7 @@ const LASTING: f64 = 1.0 / 16.0;
 const FARTHEST: f64 = 1e6;
 /// Distance from the centre, in spreads, that a sample counts for at most in the fading mean: one alone is no duration.
 const GREATEST: f64 = 8.0;
-/// Distance from its centre, in its own spreads, that the fading mean reaches at most: it has to come back, too.
+/// Distance from its centre, in its own spreads, that the fading mean reaches at most in an incident: it has to come back.
 const FARTHEST_LASTING: f64 = 8.0;
 /// Looks at a sample: by itself, and with those before it.
 const LOOKS: f64 = 2.0;
@@ -102,7 +102,9 @@ impl Vigil {
         self.single.take(value, trust);
         let Some(place) = place else { return };
         self.mean += LASTING * (place.clamp(-GREATEST, GREATEST) - self.mean);
-        self.mean = self.lasting.within(self.mean, FARTHEST_LASTING);
+        if self.open.is_some() {
+            self.mean = self.lasting.within(self.mean, FARTHEST_LASTING);
+        }
         let lasting = self.lasting.place(self.mean).and_then(|place| self.lasting.tail.probability(place));
         self.lasting.take(self.mean, trust);
         let Some(probability) = self.probability else { return };

@@ -123,9 +123,10 @@ pub(super) fn without_season(stretches: &mut [Stretch], sight: &Sight<'_>) {
     let Some(days) = days.collect::<Option<Vec<f32>>>() else { return };
     let mut steps: Vec<f32> = days.windows(2).map(|pair| pair[0] - pair[1]).collect();
     let growth = stats::median(&mut steps).unwrap_or_default() / DAY_MS as f64;
+    let inner = growth_within_days(stretches, sight, &centre, last);
     let season = |at: i64| {
         let age = (last - at).rem_euclid(WEEK_MS);
-        centre(at).map(|centre| centre + growth * age as f64)
+        centre(at).map(|centre| centre + growth * age as f64 - inner * day_elapsed(sight, at))
     };
     let Some(seasons) = stretches.iter().map(|stretch| season(stretch.at)).collect::<Option<Vec<f64>>>() else {
         return;
@@ -137,6 +138,45 @@ pub(super) fn without_season(stretches: &mut [Stretch], sight: &Sight<'_>) {
         stretch.median -= season - level;
     }
 }
+
+/// Share of the day that has elapsed, by the clock of the profile.
+fn day_elapsed(sight: &Sight<'_>, at: i64) -> f64 {
+    let within_hour = at.rem_euclid(HOUR_MS) as f64 / HOUR_MS as f64;
+    ((sight.hour_of_week_at(at) % 24) as f64 + within_hour) / 24.0
+}
+
+/// What a profile with one shape for many days grows by from the begin of a day to its end: each hour was learnt at the
+/// level of its own day, so that growth is a sawtooth that falls back at midnight.
+///
+/// Of the fall at midnight only as much counts as the values lie beyond the profile by now, for a season may fall there as
+/// well: without growth they lie about it.
+fn growth_within_days(
+    stretches: &[Stretch],
+    sight: &Sight<'_>,
+    centre: &impl Fn(i64) -> Option<f64>,
+    last: i64,
+) -> f64 {
+    let midnight = last - (day_elapsed(sight, last) * DAY_MS as f64) as i64;
+    let hours = |from: i64| (from..from + 4).map(|hour| centre(midnight + hour * HOUR_MS + HOUR_MS / 2));
+    // The hour at midnight is left out: many a batch begins there.
+    let (Some(before), Some(after)) = (hours(-4).collect::<Option<Vec<f64>>>(), hours(1).collect::<Option<Vec<f64>>>())
+    else {
+        return 0.0;
+    };
+    let middle = |values: &mut dyn Iterator<Item = f64>| {
+        stats::median(&mut values.map(|value| value as f32).collect::<Vec<f32>>()).unwrap_or_default()
+    };
+    let steps = before.windows(2).chain(after.windows(2)).map(|pair| pair[1] - pair[0]);
+    let slope = middle(&mut steps.into_iter());
+    let fall = middle(&mut before.iter().copied()) + 5.0 * slope - middle(&mut after.iter().copied());
+    let day = stretches.iter().filter(|stretch| stretch.at > last - DAY_MS && stretch.median.is_finite());
+    let beyond = middle(&mut day.filter_map(|stretch| Some(stretch.median - centre(stretch.at)?)));
+    if fall * beyond <= 0.0 { 0.0 } else { fall.signum() * fall.abs().min(BEYOND * beyond.abs()) }
+}
+
+/// Times that values of a day lie beyond a profile's level at the least when they grow by that a day: the profile is of
+/// the day before, or half a day older.
+const BEYOND: f64 = 2.0;
 
 #[cfg(test)]
 mod tests {
