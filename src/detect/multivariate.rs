@@ -12,6 +12,10 @@ use crate::api::AnomalyRuleSpec;
 use crate::measure::ABSENT;
 use crate::stats::{Joint, MOST_TOGETHER};
 
+/// An hour of the week that profiles are compared in: a Monday, 00:00 UTC.
+const REFERENCE_MS: i64 = 4 * 86_400_000;
+/// Times that a scale is another one.
+const ANOTHER: f32 = 2.0;
 /// History that is replayed at most.
 const HISTORY_MS: i64 = 14 * 86_400_000;
 /// Half of the width of the shown band, in sigma: all but one sample in a thousand of Gaussian noise.
@@ -35,8 +39,9 @@ pub struct Multivariate {
 pub struct MultivariateMemory {
     joint: Joint,
     vigil: Vigil,
-    /// Metrics that are measured by their profile, as bits in the order of the detector's.
-    by_profile: u64,
+    /// What each metric is measured by, in the order of the detector's: the scale of its profile in one hour of the week,
+    /// `NaN` where none is ready.
+    measures: Vec<f32>,
     /// The parts of the last vector.
     parts: Vec<f32>,
     found: Option<Found>,
@@ -54,13 +59,17 @@ struct Found {
 impl Multivariate {
     fn part(memory: &mut MultivariateMemory, place: usize, metric: usize, sight: &Sight<'_>) -> f32 {
         let Some(value) = sight.value_of(metric) else { return ABSENT };
-        let normal = sight.normal_of(metric);
-        let bit = 1_u64 << place;
-        if normal.is_some() != (memory.by_profile & bit != 0) {
-            memory.by_profile ^= bit;
-            memory.joint.forget(place);
+        let measure = sight.normal_at(metric, REFERENCE_MS).map_or(ABSENT, |normal| normal.scale as f32);
+        if let Some(before) = memory.measures.get_mut(place) {
+            if is_another_measure(*before, measure) {
+                memory.joint.forget(place);
+            }
+            *before = measure;
         }
-        let part = normal.map_or_else(|| value.signum() * value.abs().ln_1p(), |normal| normal.sigmas(value));
+        let part = match sight.normal_of(metric) {
+            Some(normal) => normal.sigmas(value),
+            None => value.signum() * value.abs().ln_1p(),
+        };
         part as f32
     }
 
@@ -117,6 +126,7 @@ impl Detect for Multivariate {
     fn take(&self, memory: &mut MultivariateMemory, sight: &Sight<'_>) {
         let mut parts = std::mem::take(&mut memory.parts);
         parts.clear();
+        memory.measures.resize(self.metrics.len(), ABSENT);
         for (place, metric) in self.metrics.iter().enumerate() {
             parts.push(Self::part(memory, place, *metric, sight));
         }
@@ -181,6 +191,12 @@ impl Detect for Multivariate {
     }
 }
 
+/// Whether a profile is another one than before, or there is one now and was none: what was learnt of its sigmas is then
+/// no measure of these. That of a metric that grows gets a far smaller scale once its growth is followed.
+fn is_another_measure(before: f32, now: f32) -> bool {
+    before.is_nan() != now.is_nan() || now > ANOTHER * before || before > ANOTHER * now
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -231,7 +247,10 @@ mod tests {
         let sight = Sight::new(0, 0, 120.0).with_values(&broken);
         let evidence = detector().evidence(&memory, &sight, &MetricSet::default());
         let names: Vec<&str> = evidence.iter().map(|one| one.name.as_ref()).collect();
-        assert!(names.contains(&"metric 0") && names.contains(&"metric 1") && !names.contains(&"metric 2"), "{names:?}");
+        assert!(
+            names.contains(&"metric 0") && names.contains(&"metric 1") && !names.contains(&"metric 2"),
+            "{names:?}"
+        );
         assert!([0, 1].contains(&detector().carrier(&memory, &sight)));
         assert!(detector().confidence(&memory, &sight) > 0.9999);
     }
@@ -248,6 +267,23 @@ mod tests {
         }
         assert!(breaches <= 1, "{breaches} in two weeks");
         assert!((100..=400).contains(&rare), "{rare} of 20,000; nominal are 200");
+    }
+
+    #[test]
+    fn another_profile_of_a_metric_is_another_measure_and_no_breach() {
+        use super::super::testing::Watch;
+        let detector = detector();
+        let scale = std::cell::Cell::new(20.0_f64);
+        let mut state = 11;
+        let mut watch = Watch::new(&detector, 1.0, |_, _| Some(100.0));
+        for index in 0..9_000 {
+            if index == 6_000 {
+                scale.set(1.0);
+            }
+            watch.profile.scale = scale.get();
+            let values = [100.0 + noise(&mut state), 90.0 + noise(&mut state), 110.0 + noise(&mut state)];
+            assert_ne!(watch.round(index * ROUND_MS, &values), Some(true), "{index}");
+        }
     }
 
     #[test]
