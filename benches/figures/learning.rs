@@ -70,16 +70,7 @@ pub async fn measure() -> Result<Vec<Figure>> {
 }
 
 fn options(now: i64) -> Options {
-    Options {
-        outlier_removal: true,
-        daily: true,
-        weekly: true,
-        minimum: Some(0.0),
-        maximum: None,
-        confidence: None,
-        window_days: 14,
-        now,
-    }
+    Options { minimum: Some(0.0), now, ..Options::default() }
 }
 
 /// In turn a gauge, a ratio, a rate and a size, with a daily and weekly season and noise.

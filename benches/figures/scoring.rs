@@ -56,16 +56,7 @@ fn median(mut measured: impl FnMut() -> Result<f64>) -> Result<f64> {
 
 /// A profile of fourteen days without a season: about 107, one sigma about 5.
 pub fn profile() -> Result<Profile> {
-    let options = Options {
-        outlier_removal: true,
-        daily: true,
-        weekly: true,
-        minimum: Some(0.0),
-        maximum: None,
-        confidence: None,
-        window_days: 14,
-        now: 14 * 24 * HOUR_MS,
-    };
+    let options = Options { minimum: Some(0.0), now: 14 * 24 * HOUR_MS, ..Options::default() };
     let sample = |index: i64| Sample { at: index * HOUR_MS / 6, value: 107.0 + (index * 7 % 17 - 8) as f32 };
     let samples: Vec<Sample> = (0..14 * 24 * 6).map(sample).collect();
     learn(&samples, &options).context("a profile of 14 days")

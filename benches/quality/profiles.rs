@@ -74,16 +74,8 @@ fn row(kind: &'static str, number: u64, step: f64, begin: Begin, interval: i64) 
                 .map(|at| Sample { at, value: next(at, &mut noise) as f32 })
                 .collect()
         };
-        let options = Options {
-            outlier_removal: true,
-            daily: true,
-            weekly: true,
-            minimum: None,
-            maximum: None,
-            confidence: None,
-            window_days: LEARNT_DAYS as u32,
-            now: MONDAY + LEARNT_DAYS * DAY - 1,
-        };
+        let options =
+            Options { window_days: LEARNT_DAYS as u32, now: MONDAY + LEARNT_DAYS * DAY - 1, ..Options::default() };
         let Some(profile) = learn(&samples(0..LEARNT_DAYS), &options) else { continue };
         let held_out = samples(LEARNT_DAYS..LEARNT_DAYS + HELD_OUT_DAYS);
         for sample in held_out {

@@ -195,14 +195,11 @@ impl Watched {
                 let begin = now - LEARNT_DAYS * DAY * STEP_MS;
                 samples.drain(..samples.partition_point(|sample| sample.at < begin));
                 let options = Options {
-                    outlier_removal: true,
-                    confidence: None,
-                    daily: true,
-                    weekly: true,
                     minimum: metric.minimum,
                     maximum: metric.maximum,
                     window_days: LEARNT_DAYS as u32,
                     now,
+                    ..Options::default()
                 };
                 if let Some(profile) = learn(samples, &options) {
                     self.shard.set_profile(self.targets[database], index, Some(&profile));

@@ -125,6 +125,10 @@ impl Detect for Forecast {
         Some(resolved())
     }
 
+    fn uses_profiles(&self) -> bool {
+        false
+    }
+
     fn history(&self) -> Option<i64> {
         Some(REMEMBERED.span_ms())
     }

@@ -57,6 +57,10 @@ impl Detect for Limit {
         Some(resolved())
     }
 
+    fn uses_profiles(&self) -> bool {
+        false
+    }
+
     fn exceeds(&self, (): &(), sight: &Sight<'_>) -> Option<bool> {
         let above = self.above.is_some_and(|above| sight.value > above);
         Some(above || self.below.is_some_and(|below| sight.value < below))

@@ -26,8 +26,8 @@ mod surroundings;
 mod testing;
 mod units;
 mod verdict;
-mod when;
 mod vigil;
+mod when;
 mod window;
 
 pub use evidence::{Evidence, Found};
@@ -83,6 +83,16 @@ trait Detect: Sized {
     /// Indices of the metrics that it judges, for a rule on `metric`: an exception for one of them is for it.
     fn judged(&self, metric: usize) -> Vec<usize> {
         vec![metric]
+    }
+
+    /// Whether it has no verdict before the profile of its metric is ready.
+    fn waits_for_profile(&self) -> bool {
+        Self::NEEDS_PROFILE
+    }
+
+    /// Whether any verdict depends on what is normal for a metric that it judges.
+    fn uses_profiles(&self) -> bool {
+        true
     }
 
     /// How much recent history its memory wants, in ms: it is replayed through `take` when the rule is attached or
@@ -160,6 +170,16 @@ macro_rules! detectors {
             /// Whether it has no verdict before the metric's profile is ready.
             pub fn needs_profile(&self) -> bool {
                 match self { $(Self::$detector(_) => <$detector as Detect>::NEEDS_PROFILE),+ }
+            }
+
+            /// Whether it, as it is written, has no verdict before the profile of its metric is ready.
+            pub fn waits_for_profile(&self) -> bool {
+                match self { $(Self::$detector(detector) => detector.waits_for_profile()),+ }
+            }
+
+            /// Whether any verdict depends on what is normal for a metric that it judges.
+            pub fn uses_profiles(&self) -> bool {
+                match self { $(Self::$detector(detector) => detector.uses_profiles()),+ }
             }
 
             /// What there must be before its first verdict, for a person who waits for it.

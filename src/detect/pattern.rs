@@ -57,6 +57,10 @@ impl Detect for Pattern {
         Some(Ok((metric, Self { options })))
     }
 
+    fn uses_profiles(&self) -> bool {
+        false
+    }
+
     fn history(&self) -> Option<i64> {
         Some(HISTORY_MS)
     }

@@ -4,7 +4,7 @@
 //! Causal: a row's outcome depends on no later row. The interval between two rows is not told but learnt: the median of
 //! the steps so far.
 
-use super::{Change, ChangeKind, Detector, MetricSet, Phase, Rule, Shard, TargetRule, Verdict};
+use super::{Change, ChangeKind, MetricSet, Phase, Rule, Shard, TargetRule, Verdict};
 use crate::learn::{self, Options, Sample};
 use crate::measure::Round;
 
@@ -83,11 +83,7 @@ impl RecordedRule {
         let mut shard = Shard::new();
         let target = shard.add_target(metrics.len());
         let past = vec![Past::default(); metrics.len()];
-        let learns = match &rule.detector {
-            Detector::Limit(_) | Detector::Pattern(_) | Detector::Forecast(_) => false,
-            Detector::Expression(expression) => expression.needs_profile(),
-            _ => true,
-        };
+        let learns = rule.detector.uses_profiles();
         let judged = rule.judged();
         let values = Vec::with_capacity(metrics.len());
         let mut recorded = Self {
@@ -192,7 +188,8 @@ impl RecordedRule {
 
     fn learn_when_due(&mut self, at: i64) {
         let begin = at.saturating_sub(i64::from(WINDOW_DAYS) * DAY_MS);
-        for (index, (past, metric)) in self.past.iter_mut().zip(self.metrics.iter()).enumerate() {
+        for index in self.judged.iter().copied() {
+            let (Some(past), Some(metric)) = (self.past.get_mut(index), self.metrics.get(index)) else { continue };
             let is_ready = self.shard.is_ready(self.target, index);
             let every = if is_ready { REFRESH_MS } else { UNREADY_RETRY_MS };
             if past.learnt_at.is_some_and(|learnt| at.saturating_sub(learnt) < every) {
@@ -204,14 +201,11 @@ impl RecordedRule {
             }
             past.learnt_at = Some(at);
             let options = Options {
-                outlier_removal: true,
-                daily: true,
-                weekly: true,
                 minimum: metric.minimum,
                 maximum: metric.maximum,
-                confidence: None,
                 window_days: WINDOW_DAYS,
                 now: at,
+                ..Options::default()
             };
             // As in the engine: what is ready is not given up for what is not.
             if let Some(profile) = learn::learn(&past.samples, &options).filter(|profile| profile.ready) {

@@ -45,17 +45,16 @@ pub struct Warmed {
 
 struct Snapshot<'a> {
     known: &'a [Option<Known>],
-    clock: Option<&'a Clock>,
-    at: i64,
+    when: When<'a>,
 }
 
 impl Around for Snapshot<'_> {
     fn normal_of(&self, metric: usize) -> Option<Normal<'_>> {
-        self.normal_at(metric, self.at)
+        self.normal_at(metric, self.when.at)
     }
 
     fn normal_at(&self, metric: usize, at: i64) -> Option<Normal<'_>> {
-        let when = When::new(self.clock, at);
+        let when = self.when.moved_to(at);
         let hour = when.hour;
         let known = self.known.get(metric)?.as_ref()?;
         let normal = Normal {
@@ -73,7 +72,7 @@ impl Around for Snapshot<'_> {
     fn each_peer(&self, _: &mut dyn FnMut(Peer<'_>)) {}
 
     fn hour_of_week(&self, at: i64) -> usize {
-        When::new(self.clock, at).hour
+        self.when.moved_to(at).hour
     }
 }
 
@@ -119,7 +118,7 @@ impl Replay {
             return;
         }
         self.until = Some(at);
-        let snapshot = Snapshot { known: &self.known, clock: self.clock.as_deref(), at };
+        let snapshot = Snapshot { known: &self.known, when: When::new(self.clock.as_deref(), at) };
         let normal = if self.detector.needs_profile() { snapshot.normal_of(self.metric) } else { None };
         let (value, values) = if self.detector.judges_all() {
             (values.get(self.metric).copied(), values)
@@ -165,7 +164,7 @@ mod tests {
         let known = [Some(known)];
         let monday = at("2026-03-30T07:30:00Z");
         let centres = |clock| {
-            let snapshot = Snapshot { known: &known, clock, at: monday };
+            let snapshot = Snapshot { known: &known, when: When::new(clock, monday) };
             [snapshot.normal_of(0), snapshot.normal_at(0, monday)].map(|normal| normal.map(|normal| normal.centre))
         };
         assert_eq!(centres(None), [Some(7.0), Some(7.0)]);

@@ -22,8 +22,6 @@ use super::{
 };
 use crate::api::IncidentState;
 use crate::learn::{Clock, Profile};
-#[cfg(test)]
-use crate::measure::ABSENT;
 use crate::measure::Round;
 
 /// A rule for one target.
@@ -218,7 +216,7 @@ impl Shard {
             if active == Active::Suppressed {
                 continue;
             }
-            let around = Surroundings::new(columns, latest, target, first, metrics).by(clock.as_deref()).at(at);
+            let around = Surroundings::new(columns, latest, target, (first, metrics), When::new(clock.as_deref(), at));
             let values = &values[..values.len().min(metrics)];
             if let Some(sight) = sight(rule, &active, at, values, &around) {
                 rule.detector.take(memory, &sight);
@@ -281,7 +279,8 @@ impl Shard {
         let Slot { first, metrics, rules, clock, .. } = slot;
         let values = &values[..values.len().min(*metrics)];
         latest.note(target, *first, at, values);
-        let surroundings = Surroundings::new(columns, latest, target, *first, *metrics).by(clock.as_deref()).at(at);
+        let surroundings =
+            Surroundings::new(columns, latest, target, (*first, *metrics), When::new(clock.as_deref(), at));
         for watched in rules {
             let around = surroundings.of(watched.rule.metric, watched.timing.expected_interval_ms);
             let edge = watched.exempt.refresh(at, watched.rule.metric, &watched.rule.detector);
@@ -368,7 +367,7 @@ impl Shard {
     #[cfg(test)]
     pub fn judge(&self, target: usize, rule: u64, at: i64, value: f32) -> Option<Verdict> {
         let (slot, watched) = self.watched(target, rule)?;
-        let mut values = vec![ABSENT; slot.metrics];
+        let mut values = vec![crate::measure::ABSENT; slot.metrics];
         *values.get_mut(watched.rule.metric)? = value;
         self.judge_round(target, rule, at, &values)
     }
@@ -376,9 +375,8 @@ impl Shard {
     /// What a rule says of a whole round that it was stepped by, for those who want to hear more than what changed.
     pub fn judge_round(&self, target: usize, rule: u64, at: i64, values: &[f32]) -> Option<Verdict> {
         let (slot, watched) = self.watched(target, rule)?;
-        let around = Surroundings::new(&self.columns, &self.latest, target, slot.first, slot.metrics)
-            .by(slot.clock.as_deref())
-            .at(at)
+        let when = When::new(slot.clock.as_deref(), at);
+        let around = Surroundings::new(&self.columns, &self.latest, target, (slot.first, slot.metrics), when)
             .of(watched.rule.metric, watched.timing.expected_interval_ms);
         let values = &values[..values.len().min(slot.metrics)];
         watched.rule.judge(&watched.memory, &sight(&watched.rule, watched.exempt.active(), at, values, &around)?)

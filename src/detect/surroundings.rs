@@ -5,7 +5,6 @@ use super::columns::Columns;
 use super::latest::Latest;
 use super::sight::{Around, Peer};
 use super::when::When;
-use crate::learn::Clock;
 
 /// A value of a peer is fresh within so many intervals of its metric.
 const FRESH_INTERVALS: i64 = 2;
@@ -18,38 +17,21 @@ pub(super) struct Surroundings<'a> {
     target: usize,
     first: usize,
     metrics: usize,
-    /// By which the profiles were learnt; UTC when there is none.
-    clock: Option<&'a Clock>,
-    at: i64,
+    /// Now, by the clock that the profiles of the target were learnt by; its peers have the same.
     when: When<'a>,
     metric: usize,
     interval_ms: i64,
 }
 
 impl<'a> Surroundings<'a> {
-    pub fn new(columns: &'a Columns, latest: &'a Latest, target: usize, first: usize, metrics: usize) -> Self {
-        Self {
-            columns,
-            latest,
-            target,
-            first,
-            metrics,
-            clock: None,
-            at: 0,
-            when: When::new(None, 0),
-            metric: 0,
-            interval_ms: 0,
-        }
-    }
-
-    /// By the clock that the profiles of the target were learnt by; its peers have the same. UTC without this.
-    pub fn by(self, clock: Option<&'a Clock>) -> Self {
-        Self { clock, ..self }
-    }
-
-    /// At that instant.
-    pub fn at(self, at: i64) -> Self {
-        Self { at, when: When::new(self.clock, at), ..self }
+    pub fn new(
+        columns: &'a Columns,
+        latest: &'a Latest,
+        target: usize,
+        (first, metrics): (usize, usize),
+        when: When<'a>,
+    ) -> Self {
+        Self { columns, latest, target, first, metrics, when, metric: 0, interval_ms: 0 }
     }
 
     /// For a rule on that metric, whose values come that far apart; without this there are no peers.
@@ -68,11 +50,11 @@ impl Around for Surroundings<'_> {
     }
 
     fn normal_at(&self, metric: usize, at: i64) -> Option<Normal<'_>> {
-        (metric < self.metrics).then(|| self.columns.normal(self.first + metric, &When::new(self.clock, at)))?
+        (metric < self.metrics).then(|| self.columns.normal(self.first + metric, &self.when.moved_to(at)))?
     }
 
     fn hour_of_week(&self, at: i64) -> usize {
-        When::new(self.clock, at).hour
+        self.when.moved_to(at).hour
     }
 
     fn each_peer(&self, take: &mut dyn FnMut(Peer<'_>)) {
@@ -81,7 +63,7 @@ impl Around for Surroundings<'_> {
             let series = member.first + self.metric;
             let Some((value, at)) = self.latest.value(series) else { continue };
             // The clock is one for all; what a peer says later in the same round is as fresh as can be.
-            let age_ms = self.at.saturating_sub(at).max(0);
+            let age_ms = self.when.at.saturating_sub(at).max(0);
             if age_ms <= patience {
                 take(Peer { value: f64::from(value), age_ms, normal: self.columns.normal(series, &self.when) });
             }

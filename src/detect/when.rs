@@ -6,7 +6,8 @@ use crate::learn::{Clock, HourOfMonth, hour_by, hour_of_month_by};
 #[derive(Clone, Copy)]
 pub(super) struct When<'a> {
     clock: Option<&'a Clock>,
-    at: i64,
+    /// Milliseconds since the Unix epoch.
+    pub at: i64,
     /// Hour of the week.
     pub hour: usize,
 }
@@ -15,6 +16,11 @@ impl<'a> When<'a> {
     /// An instant in ms since the Unix epoch, by a clock; in UTC without one.
     pub fn new(clock: Option<&'a Clock>, at: i64) -> Self {
         Self { clock, at, hour: hour_by(clock, at) }
+    }
+
+    /// Another instant, by the same clock.
+    pub fn moved_to(&self, at: i64) -> Self {
+        Self::new(self.clock, at)
     }
 
     /// Hour of the month: looked up only where something comes once a month.

@@ -236,19 +236,9 @@ impl Course {
         };
         let learning = &self.settings.learning;
         let from = now - i64::from(learning.window_days) * DAY_MS;
-        let mut samples = self.store.read(key, name, from, now).await.map_err(unread)?;
-        // What is known to be another load is not what is normal.
-        let (exceptions, span) = (self.left_out.clone(), Window { from: now - ROLL_UPS_MS, to: now });
-        // Up to 48 a day: too long to keep others waiting.
-        let left_out =
-            tokio::task::spawn_blocking(move || exceptions.windows(metric, span)).await.map_err(|_| Unread)?;
-        let mut older = self.store.roll_ups(key, name, now - ROLL_UPS_MS, from).await.map_err(unread)?;
-        if !left_out.is_empty() {
-            samples.retain(|sample| !schedule::holds(&left_out, sample.at));
-            // A peak that a person declared is not found as a pattern besides: it would count twice.
-            older.retain(|hour| !schedule::overlap(&left_out, hour.at, hour.at + HOUR_MS));
-        }
-        let exercise = Exercise {
+        let samples = self.store.read(key, name, from, now).await.map_err(unread)?;
+        let older = self.store.roll_ups(key, name, now - ROLL_UPS_MS, from).await.map_err(unread)?;
+        let mut exercise = Exercise {
             clock: self.clock.clone(),
             options: Options {
                 outlier_removal: learning.outlier_removal,
@@ -265,7 +255,12 @@ impl Course {
             deploys: self.deploys.clone(),
             before: before.clone(),
         };
-        let learnt = tokio::task::spawn_blocking(move || exercise.learn()).await.map_err(|_| Unread)?;
+        let (exceptions, span) = (self.left_out.clone(), Window { from: now - ROLL_UPS_MS, to: now });
+        let learn = move || {
+            exercise.leave_out(&exceptions.windows(metric, span));
+            exercise.learn()
+        };
+        let learnt = tokio::task::spawn_blocking(learn).await.map_err(|_| Unread)?;
         let better =
             learnt.filter(|(profile, _)| profile.ready || before.as_ref().is_none_or(|(_, old, _)| !old.ready));
         let Some((profile, findings)) = better else {
@@ -293,6 +288,16 @@ struct Exercise {
 }
 
 impl Exercise {
+    /// What is known to be another load is not what is normal.
+    fn leave_out(&mut self, windows: &[Window]) {
+        if windows.is_empty() {
+            return;
+        }
+        self.samples.retain(|sample| !schedule::holds(windows, sample.at));
+        // A peak that a person declared is not found as a pattern besides: it would count twice.
+        self.older.retain(|hour| !schedule::overlap(windows, hour.at, hour.at + HOUR_MS));
+    }
+
     fn learn(&self) -> Option<(Profile, Findings)> {
         let mut profile = learn::learn_by(&self.clock, &self.samples, &self.older, &self.options)?;
         let patterns = learn::find_patterns(&self.samples, &self.older, &self.deploys, &profile, &self.clock);

@@ -23,7 +23,6 @@ use crate::measure::{Role, TargetKey};
 
 /// History is read in pieces of this length, to hold little of it at once.
 const PIECE_MS: i64 = 86_400_000;
-const HOUR_MS: i64 = 3_600_000;
 
 /// A memory that took its history.
 pub(super) struct Warm {
@@ -164,15 +163,13 @@ impl Course {
             from = to;
         }
     }
-}
 
-impl Course {
     /// The hours of a metric before its samples: the middle of each, and a value. None when they cannot be read.
     async fn hours(&self, metric: &str, from: i64, samples_from: i64, left_out: &[Window]) -> (Vec<i64>, Vec<f32>) {
         let to = samples_from.saturating_add(PIECE_MS);
         let read = async {
             let mut hours = self.store.roll_ups(&self.key, metric, from, to).await?;
-            hours.retain(|hour| !overlap(left_out, hour.at, hour.at.saturating_add(HOUR_MS)));
+            hours.retain(|hour| !overlap(left_out, hour.at, hour.at.saturating_add(hours::HOUR_MS)));
             Ok::<_, HistoryError>((hours, self.store.read(&self.key, metric, samples_from, to).await?))
         };
         match read.await {

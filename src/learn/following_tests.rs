@@ -20,16 +20,7 @@ fn noise(at: i64) -> f64 {
 }
 
 fn options(days: u32) -> Options {
-    Options {
-        outlier_removal: true,
-        daily: true,
-        weekly: true,
-        minimum: None,
-        maximum: None,
-        confidence: None,
-        window_days: days,
-        now: MONDAY + i64::from(days) * DAY - 1,
-    }
+    Options { window_days: days, now: MONDAY + i64::from(days) * DAY - 1, ..Options::default() }
 }
 
 fn samples(days: i64, value: impl Fn(i64) -> f64) -> Vec<Sample> {

@@ -10,14 +10,10 @@ const MONDAY: i64 = 1_796_000_400_000 - 1_796_000_400_000 % (7 * 24 * HOUR_MS) +
 
 fn options(days: u32) -> Options {
     Options {
-        outlier_removal: true,
-        daily: true,
-        weekly: true,
         minimum: Some(0.0),
-        maximum: None,
-        confidence: None,
         window_days: days,
         now: MONDAY + i64::from(days) * 24 * HOUR_MS,
+        ..Options::default()
     }
 }
 

@@ -154,16 +154,7 @@ mod tests {
     }
 
     fn profile() -> Profile {
-        let options = Options {
-            outlier_removal: true,
-            daily: true,
-            weekly: true,
-            minimum: None,
-            maximum: None,
-            confidence: None,
-            window_days: 14,
-            now: MONDAY + 14 * DAY_MS,
-        };
+        let options = Options { now: MONDAY + 14 * DAY_MS, ..Options::default() };
         learn(&samples(0..14, usual), &options).unwrap()
     }
 

@@ -6,7 +6,7 @@ use k8s_openapi::jiff::Timestamp;
 
 use crate::api::conditions::{self, Said, reasons, types};
 use crate::api::{AnomalyRule, AnomalyRuleStatus, Baseline, IncidentState, RemediationPolicy, TargetState};
-use crate::detect::{self, Detector, MetricSet};
+use crate::detect::{self, MetricSet};
 use crate::engine::TargetView;
 use crate::measure::TargetKey;
 
@@ -110,12 +110,8 @@ fn learning(rule: &str, resolved: &detect::Rule, observed: &Observed) -> Said {
     let metric =
         metrics.as_ref().and_then(|metrics| metrics.get(resolved.metric)).map_or("", |meaning| meaning.name.as_str());
     let detector = &resolved.detector;
-    let needs_profile = match detector {
-        Detector::Expression(expression) => expression.needs_profile(),
-        detector => detector.needs_profile(),
-    };
     let unjudged = observed.targets.iter().find(|(_, view)| view.incidents.get(rule) == Some(&IncidentState::Learning));
-    let waiting = needs_profile
+    let waiting = detector.waits_for_profile()
         && (observed.targets.is_empty()
             || observed
                 .targets

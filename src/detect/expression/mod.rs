@@ -107,6 +107,14 @@ impl Detect for Expression {
         Some(resolved())
     }
 
+    fn waits_for_profile(&self) -> bool {
+        self.needs_profile
+    }
+
+    fn uses_profiles(&self) -> bool {
+        self.needs_profile
+    }
+
     /// Those that the text names: a rule's metric may only say how often it is judged.
     fn judged(&self, metric: usize) -> Vec<usize> {
         let own = self.names_metric.then_some(metric);
@@ -161,13 +169,6 @@ impl Detect for Expression {
             }
         }
         evidence
-    }
-}
-
-impl Expression {
-    /// Whether it has no verdict before the metric's profile is ready.
-    pub fn needs_profile(&self) -> bool {
-        self.needs_profile
     }
 }
 

@@ -1,7 +1,5 @@
 //! Tests of expressions: what they mean, what they refuse and how, and what a sample costs.
 
-use std::time::Instant;
-
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -197,19 +195,6 @@ fn what_is_too_long_or_too_deep_is_refused() {
         assert!(message(&format!("{signs}current > 5")).contains("parts"), "{signs}");
     }
     assert_eq!(message(&format!("{}current > 5{}", "(".repeat(20), ")".repeat(20))), "");
-}
-
-#[test]
-fn the_cost_of_a_sample_is_printed() {
-    const ROUNDS: u32 = 20_000;
-    for text in [BUSINESS_HOURS, "current > 5"] {
-        let expression = compiled(text).expect("valid");
-        let mut watch = Watch::new(&expression, 10.0, |_, _| Some(100.0));
-        let began = Instant::now();
-        let breached = (0..ROUNDS).filter(|_| watch.round(MONDAY + 10 * HOUR, &[40.0]) == Some(true)).count();
-        let cost = began.elapsed() / ROUNDS;
-        println!("{cost:?} a sample, without optimisation: {text} ({breached})");
-    }
 }
 
 proptest! {

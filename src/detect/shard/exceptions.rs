@@ -5,6 +5,7 @@ use crate::detect::exception::{Effect, Expectation};
 use crate::detect::resolve;
 use crate::detect::schedule::Calendar;
 use crate::detect::testing::{metrics, spec};
+use crate::measure::ABSENT;
 use serde_json::json;
 
 /// From Monday 01:00 to 02:00, each week.

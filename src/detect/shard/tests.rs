@@ -1,6 +1,7 @@
 use super::super::{Detector, Limit, Sigma};
 use super::*;
 use crate::learn::{HOURS_OF_WEEK, MonthlySlot, Statistics, Stretch, Tails};
+use crate::measure::ABSENT;
 
 const SECOND: i64 = 1_000;
 const HOUR: i64 = 3_600 * SECOND;

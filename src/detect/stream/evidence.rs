@@ -26,13 +26,13 @@ const GREATEST_DECADES: f64 = 15.0;
 /// A tail learns with this half-life, in samples.
 const HALF_LIFE: f64 = 6000.0;
 /// That of all the channels together: slower, because it must outlast an incident.
-const WHOLE_HALF_LIFE: f64 = 20_000.0;
+pub(super) const WHOLE_HALF_LIFE: f64 = 20_000.0;
 /// Samples that the prior counts as.
-const PRIOR_SAMPLES: f64 = 400.0;
+pub(super) const PRIOR_SAMPLES: f64 = 400.0;
 /// Shape of a channel's tail, and of the cautious one, while nothing is known: slightly heavier than exponential. And
 /// the independent exceedances that it counts as.
-const PRIOR_SHAPE: f64 = 0.1;
-const PRIOR_EXCEEDANCES: f64 = 40.0;
+pub(super) const PRIOR_SHAPE: f64 = 0.1;
+pub(super) const PRIOR_EXCEEDANCES: f64 = 40.0;
 /// The same for the faithful tail. Lighter, because a mean of six channels is seldom as far out as one of them; and
 /// soon outdone by what the series shows.
 const FAITHFUL_SHAPE: f64 = -0.1;

@@ -192,7 +192,7 @@ struct Series {
 impl Stream {
     /// A stream that has seen nothing.
     pub fn new(options: StreamOptions) -> Self {
-        let threshold = -(1.0 - options.threshold.clamp(0.0, 1.0)).max(1e-12).log10();
+        let threshold = decades(options.threshold);
         Self {
             options,
             news: News::new(threshold),
@@ -367,6 +367,11 @@ impl Series {
         let residual = (value - self.mean).clamp(-bound, bound);
         self.variance += WHOLE_VARIANCE_GAIN.max(1.0 / self.seen) * (residual * residual - self.variance);
     }
+}
+
+/// How rare a score is, in decades.
+fn decades(score: f64) -> f64 {
+    -(1.0 - score.clamp(0.0, 1.0)).max(1e-12).log10()
 }
 
 /// The score that is as rare as so many decades.

@@ -7,7 +7,7 @@
 use crate::history::{RollUp, Sample};
 use crate::stats;
 
-const HOUR_MS: i64 = 3_600_000;
+pub(super) const HOUR_MS: i64 = 3_600_000;
 /// Hours with both below which means are taken as they are.
 const FEWEST: usize = 6;
 

@@ -30,16 +30,7 @@ fn samples(days: i64, value: impl Fn(i64) -> f64) -> Vec<Sample> {
 }
 
 fn found_by(clock: &Clock, samples: &[Sample], older: &[Hour], events: &[i64]) -> Vec<Pattern> {
-    let options = Options {
-        outlier_removal: true,
-        daily: true,
-        weekly: true,
-        minimum: None,
-        maximum: None,
-        confidence: None,
-        window_days: 14,
-        now: at("2026-11-30T00:00:00Z"),
-    };
+    let options = Options { now: at("2026-11-30T00:00:00Z"), ..Options::default() };
     let profile = learn_by(clock, samples, older, &options).unwrap();
     find_patterns(samples, older, events, &profile, clock).found
 }

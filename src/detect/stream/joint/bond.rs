@@ -6,21 +6,21 @@
 
 use statrs::function::erf::erfc;
 
-use super::super::evidence::Found as Evidence;
+use super::super::evidence::{self, Found as Evidence};
 use super::super::news::News;
-use super::super::{Departure, FINEST_STEP_MS, GAP_STEPS, follow, score};
+use super::super::{Departure, FINEST_STEP_MS, GAP_STEPS, decades, follow, score};
 use crate::stats::{self, DecayedTail, DecayedTailOptions};
 
 /// Rows before anything is judged: as many as a stream needs, and then as many again of its residuals.
 const FIRST_JUDGED: u32 = 300;
-/// As the tails of a stream's whole ([`super::super::evidence`]).
+/// As the cautious tail of a stream.
 const TAIL: DecayedTailOptions = DecayedTailOptions {
     share: 0.1,
-    prior_values: 400.0,
-    half_life: 20_000.0,
+    prior_values: evidence::PRIOR_SAMPLES,
+    half_life: evidence::WHOLE_HALF_LIFE,
     cluster: 8,
-    prior_shape: 0.1,
-    prior_exceedances: 40.0,
+    prior_shape: evidence::PRIOR_SHAPE,
+    prior_exceedances: evidence::PRIOR_EXCEEDANCES,
 };
 /// Weight of a row that is anomalous: a broken bond is not to be learnt within the hour.
 const DOUBTFUL_TRUST: f64 = 0.05;
@@ -56,18 +56,18 @@ pub(super) struct Found {
 
 impl Bond {
     pub fn new(threshold: f64) -> Self {
-        let decades = -(1.0 - threshold).max(1e-12).log10();
+        let threshold = decades(threshold);
         let normal = |distance: f64| 0.5 * erfc(distance * std::f64::consts::FRAC_1_SQRT_2);
         Self {
             joint: stats::Joint::default(),
             tail: DecayedTail::new(TAIL, normal),
-            news: News::new(decades),
+            news: News::new(threshold),
             seen: 0,
             first_at: 0,
             last_at: i64::MIN,
             step: 0.0,
             open: false,
-            threshold: decades,
+            threshold,
         }
     }
 
