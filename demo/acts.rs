@@ -57,7 +57,7 @@ pub async fn play(stage: &mut Stage) -> Vec<Ending> {
 
 async fn one(stage: &mut Stage) -> Result<()> {
     screen::heading("act one: the index that the workload needs is dropped; the policy may act by itself (mode: auto)");
-    let fault = Fault::drop_index(stage).await?;
+    let mut fault = Fault::drop_index(stage).await?;
     let remediation = fault.until(&[RemediationState::Succeeded]).await?;
     let anomaly = fault.until_resolved(stage, &remediation).await?;
     show(stage, &fault, &anomaly, &remediation).await?;
@@ -80,7 +80,7 @@ async fn two(stage: &mut Stage) -> Result<()> {
     screen::heading("act two: the same, but a person decides (mode: suggest)");
     stage.shop.options_mut().mode = "suggest";
     stage.shop.apply_examples(&stage.cluster).await?;
-    let fault = Fault::drop_index(stage).await?;
+    let mut fault = Fault::drop_index(stage).await?;
     let waiting = fault.until(&[RemediationState::AwaitingApproval]).await?;
     let name = waiting.name_any();
     holds_for(WAITING, "the change waits", async || {
@@ -131,7 +131,7 @@ async fn three(stage: &mut Stage) -> Result<()> {
     let policy = stage.shop.examples()?.remove("remediationpolicy.yaml").unwrap_or_default();
     ensure!(policy.contains("columns: [status]"), "the step could not be prescribed in examples/quickstart");
     stage.shop.apply_examples(&stage.cluster).await?;
-    let fault = Fault::drop_index(stage).await?;
+    let mut fault = Fault::drop_index(stage).await?;
     let remediation = fault.until(&[RemediationState::RolledBack]).await?;
     let anomaly = fault.anomaly(stage, &remediation).await?;
     show(stage, &fault, &anomaly, &remediation).await?;
@@ -219,6 +219,8 @@ struct Fault {
     /// Remediations that were there before.
     before: BTreeSet<String>,
     remediations: Api<Remediation>,
+    /// State of the Remediation that was named last.
+    said: Option<RemediationState>,
 }
 
 impl Fault {
@@ -228,7 +230,7 @@ impl Fault {
         stage.shop.drop_index().await?;
         let at = Timestamp::now();
         screen::progress("the index is dropped");
-        Ok(Self { at, before, remediations })
+        Ok(Self { at, before, remediations, said: None })
     }
 
     /// The Remediation that this fault brought about.
@@ -238,9 +240,9 @@ impl Fault {
     }
 
     /// Waits until the Remediation is in one of these states, and names each state on the way.
-    async fn until(&self, wanted: &[RemediationState]) -> Result<Remediation> {
-        let mut said = None;
-        eventually(PATIENCE, format!("a Remediation to be {wanted:?}"), async || {
+    async fn until(&mut self, wanted: &[RemediationState]) -> Result<Remediation> {
+        let mut said = self.said;
+        let found = eventually(PATIENCE, format!("a Remediation to be {wanted:?}"), async || {
             let Some(found) = self.remediation().await? else { return Ok(None) };
             let now = state(&found);
             if said != now {
@@ -260,7 +262,9 @@ impl Fault {
                 _ => Ok(None),
             }
         })
-        .await
+        .await;
+        self.said = said;
+        found
     }
 
     async fn anomaly(&self, stage: &Stage, remediation: &Remediation) -> Result<Anomaly> {

@@ -13,6 +13,10 @@ use kube::Api;
 use crate::observer::Observer;
 use crate::{people, screen};
 
+/// Name of the valid index on `customer_id`.
+const INDEX_THAT_IS_THERE: &str = "select i.indexrelid::regclass::text from pg_index i join pg_attribute a on a.attrelid = \
+     i.indrelid and a.attnum = i.indkey[0] where i.indrelid = 'orders'::regclass and a.attname = 'customer_id' and \
+     i.indisvalid limit 1";
 /// Namespace of the story, as in `examples/quickstart`.
 pub const NAMESPACE: &str = "shop";
 /// Connections of the application, and how often each of them asks at most.
@@ -138,12 +142,13 @@ impl Stage {
         ];
         let text: String = exports.iter().map(|(name, value)| format!("export {name}=\"{value}\"\n")).collect();
         private(&file, &text)?;
+        let index: String = postgres.value("orders", INDEX_THAT_IS_THERE).await?;
         screen::caption("everything goes on running; in another terminal:");
         screen::indented(&format!(
             ". {}\n\
              kubectl dbmedic status -n {NAMESPACE}\n\
              kubectl get dbmedic -n {NAMESPACE}\n\
-             psql -c '\\d orders'                     # drop the index that is there, and watch:\n\
+             psql -c 'drop index {index}'   # the index that the workload needs; and watch:\n\
              kubectl dbmedic anomalies -n {NAMESPACE}\n\
              curl -s http://127.0.0.1:{}/metrics\n\
              less {}",

@@ -10,5 +10,9 @@ echo "demo: building the demo (first time about 2 minutes)"
 cargo build --locked --example demo
 
 export DBMEDIC_PROGRAMS=target/release
-echo "demo: two to three minutes; everything it starts ends with it"
+if [ -n "${KEEP:-}" ]; then
+    echo "demo: about two minutes; then everything it started goes on until Ctrl-C"
+else
+    echo "demo: about two minutes; everything it starts ends with it"
+fi
 exec target/debug/examples/demo

@@ -1,13 +1,15 @@
 //! The API server as the commands see it: every call has a time limit and an error for people.
 
+use std::error::Error as _;
 use std::fmt::Debug;
 use std::future::Future;
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::authentication::v1::SelfSubjectReview;
 use kube::api::{ListParams, PostParams};
-use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::config::{InferConfigError, KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::core::DeserializeGuard;
 use kube::{Api, Client, Config, Resource};
 use serde::Serialize;
@@ -25,6 +27,16 @@ pub(super) trait Kind:
 
 impl<K> Kind for K where K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + Debug + DeserializeOwned
 {}
+
+/// What is wrong where no kubeconfig was named: of a file that is not there, what to do.
+fn not_inferred(error: &InferConfigError) -> String {
+    match error.source().and_then(|source| source.downcast_ref::<KubeconfigError>()) {
+        Some(KubeconfigError::ReadConfig(read, path)) if read.kind() == ErrorKind::NotFound => {
+            format!("{} does not exist; set KUBECONFIG or give --kubeconfig", path.display())
+        }
+        _ => error.to_string(),
+    }
+}
 
 /// A connection, a namespace and a time limit.
 pub(super) struct Cluster {
@@ -46,7 +58,7 @@ impl Cluster {
             None if common.context.is_some() => {
                 Config::from_kubeconfig(&options).await.map_err(|error| error.to_string())
             }
-            None => Config::infer().await.map_err(|error| error.to_string()),
+            None => Config::infer().await.map_err(|error| not_inferred(&error)),
         };
         let mut config = config.map_err(|error| Failure::Other(format!("kubeconfig: {error}")))?;
         // One time limit, ours: it covers connecting, answering and kube's own retries, and has an exit code of its own.
