@@ -50,7 +50,7 @@ summary() {
 trap summary EXIT
 
 say "compiling (first time about 4 minutes)"
-cargo test --locked --workspace --no-run
+cargo test --locked --workspace --no-run --lib --bins --tests
 say "unit tests, the architecture, the advisor on a real PostgreSQL, the test support (some 5 minutes on two cores)"
 run --lib --bins --test architecture --test diagnose --test rules --test quality --test fuzz_targets --test support
 say "the whole on a real control plane and a real PostgreSQL (some 20 minutes on two cores)"

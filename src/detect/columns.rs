@@ -19,6 +19,21 @@ struct Usual {
     scale: f32,
 }
 
+impl Usual {
+    const UNKNOWN: Self = Self { centre: f32::NAN, scale: f32::NAN };
+}
+
+/// What holds for all hours of a series.
+#[derive(Clone, Copy)]
+pub(super) struct AllHours {
+    state: State,
+    pub minimum: f32,
+    pub maximum: f32,
+    pub confidence: f32,
+    pub stretch: Stretch,
+    pub tails: Tails,
+}
+
 /// What is known of a series.
 #[derive(Clone, Copy, Eq, PartialEq)]
 enum State {
@@ -28,19 +43,58 @@ enum State {
     Monthly,
 }
 
+impl AllHours {
+    pub const UNKNOWN: Self = Self {
+        state: State::Unready,
+        minimum: f32::NEG_INFINITY,
+        maximum: f32::INFINITY,
+        confidence: 0.0,
+        stretch: Stretch::NONE,
+        tails: Tails::GAUSSIAN,
+    };
+
+    fn of(profile: &Profile) -> Self {
+        Self {
+            state: match (profile.ready, profile.monthly.is_empty()) {
+                (false, _) => State::Unready,
+                (true, true) => State::Ready,
+                (true, false) => State::Monthly,
+            },
+            minimum: profile.minimum.map_or(f32::NEG_INFINITY, |minimum| minimum as f32),
+            maximum: profile.maximum.map_or(f32::INFINITY, |maximum| maximum as f32),
+            confidence: profile.confidence as f32,
+            stretch: profile.stretch,
+            tails: profile.tails,
+        }
+    }
+
+    /// What is normal in an hour of this centre and scale.
+    pub fn normal(&self, centre: f32, scale: f32) -> Normal<'_> {
+        Normal {
+            centre: f64::from(centre),
+            scale: f64::from(scale),
+            minimum: f64::from(self.minimum),
+            maximum: f64::from(self.maximum),
+            confidence: f64::from(self.confidence),
+            stretch: self.stretch,
+            tails: &self.tails,
+        }
+    }
+}
+
+/// Adjacent series.
+struct Block {
+    /// `[hour][series of the block]`.
+    usual: Box<[Usual]>,
+    /// `[series of the block]`.
+    all_hours: Box<[AllHours]>,
+}
+
 /// Centre and scale per hour and series; what holds for all hours per series.
 #[derive(Default)]
 pub(super) struct Columns {
     used: usize,
-    /// Each `[hour][series of the block]`.
-    blocks: Vec<Box<[Usual]>>,
-    /// `[series]`.
-    state: Vec<State>,
-    confidence: Vec<f32>,
-    minimum: Vec<f32>,
-    maximum: Vec<f32>,
-    stretch: Vec<Stretch>,
-    tails: Vec<Tails>,
+    blocks: Vec<Block>,
     /// Of the series that have any.
     monthly: HashMap<usize, Box<[MonthlySlot]>>,
 }
@@ -51,49 +105,39 @@ impl Columns {
         let first = self.used;
         self.used += series;
         while self.blocks.len() * BLOCK < self.used {
-            let unknown = Usual { centre: f32::NAN, scale: f32::NAN };
-            self.blocks.push(vec![unknown; HOURS_OF_WEEK * BLOCK].into());
+            self.blocks.push(Block {
+                usual: vec![Usual::UNKNOWN; HOURS_OF_WEEK * BLOCK].into(),
+                all_hours: vec![AllHours::UNKNOWN; BLOCK].into(),
+            });
         }
-        self.state.resize(self.used, State::Unready);
-        self.confidence.resize(self.used, 0.0);
-        self.minimum.resize(self.used, f32::NEG_INFINITY);
-        self.maximum.resize(self.used, f32::INFINITY);
-        self.stretch.resize(self.used, Stretch::NONE);
-        self.tails.resize(self.used, Tails::GAUSSIAN);
         first
     }
 
     /// Puts a series' profile in, or takes it away.
     pub(super) fn set(&mut self, series: usize, profile: Option<&Profile>) {
-        for hour in 0..HOURS_OF_WEEK {
-            self.blocks[series / BLOCK][hour * BLOCK + series % BLOCK] = Usual {
-                centre: profile.map_or(f32::NAN, |profile| profile.centre[hour]),
-                scale: profile.map_or(f32::NAN, |profile| profile.scale[hour]),
-            };
+        let block = &mut self.blocks[series / BLOCK];
+        let hours = block.usual.iter_mut().skip(series % BLOCK).step_by(BLOCK);
+        for (hour, usual) in hours.enumerate() {
+            *usual = profile
+                .map_or(Usual::UNKNOWN, |profile| Usual { centre: profile.centre[hour], scale: profile.scale[hour] });
         }
-        self.monthly.remove(&series);
-        self.state[series] = match profile.filter(|profile| profile.ready) {
-            None => State::Unready,
-            Some(profile) if profile.monthly.is_empty() => State::Ready,
-            Some(profile) => {
-                self.monthly.insert(series, profile.monthly.as_slice().into());
-                State::Monthly
-            }
-        };
-        self.confidence[series] = profile.map_or(0.0, |profile| profile.confidence as f32);
-        self.stretch[series] = profile.map_or(Stretch::NONE, |profile| profile.stretch);
-        self.tails[series] = profile.map_or(Tails::GAUSSIAN, |profile| profile.tails);
-        let bound = |bound: fn(&Profile) -> Option<f64>| profile.and_then(bound).map(|bound| bound as f32);
-        self.minimum[series] = bound(|profile| profile.minimum).unwrap_or(f32::NEG_INFINITY);
-        self.maximum[series] = bound(|profile| profile.maximum).unwrap_or(f32::INFINITY);
+        block.all_hours[series % BLOCK] = profile.map_or(AllHours::UNKNOWN, AllHours::of);
+        match profile.filter(|profile| profile.ready && !profile.monthly.is_empty()) {
+            Some(profile) => drop(self.monthly.insert(series, profile.monthly.as_slice().into())),
+            None => drop(self.monthly.remove(&series)),
+        }
+    }
+
+    fn all_hours(&self, series: usize) -> &AllHours {
+        &self.blocks[series / BLOCK].all_hours[series % BLOCK]
     }
 
     fn usual(&self, series: usize, hour: usize) -> Usual {
-        self.blocks[series / BLOCK][hour * BLOCK + series % BLOCK]
+        self.blocks[series / BLOCK].usual[hour * BLOCK + series % BLOCK]
     }
 
     pub(super) fn is_ready(&self, series: usize) -> bool {
-        self.state[series] != State::Unready
+        self.all_hours(series).state != State::Unready
     }
 
     /// What is known of adjacent series, to be taken elsewhere; `None` where the profile is not ready.
@@ -104,11 +148,7 @@ impl Columns {
             self.is_ready(series).then(|| Known {
                 centre: column(|usual| usual.centre, series),
                 scale: column(|usual| usual.scale, series),
-                minimum: self.minimum[series],
-                maximum: self.maximum[series],
-                confidence: self.confidence[series],
-                stretch: self.stretch[series],
-                tails: self.tails[series],
+                all_hours: *self.all_hours(series),
                 monthly: self.monthly.get(&series).map_or_else(Vec::new, |slots| slots.to_vec()),
             })
         };
@@ -117,23 +157,24 @@ impl Columns {
 
     /// What is normal for a series at that instant; `None` unless its profile is ready.
     pub(super) fn normal(&self, series: usize, when: &When<'_>) -> Option<Normal<'_>> {
-        let state = self.state[series];
-        if state == State::Unready {
+        let all_hours = self.all_hours(series);
+        if all_hours.state == State::Unready {
             return None;
         }
         let usual = self.usual(series, when.hour);
-        let normal = Normal {
-            centre: f64::from(usual.centre),
-            scale: f64::from(usual.scale),
-            minimum: f64::from(self.minimum[series]),
-            maximum: f64::from(self.maximum[series]),
-            confidence: f64::from(self.confidence[series]),
-            stretch: self.stretch[series],
-            tails: &self.tails[series],
-        };
-        if state == State::Ready {
+        let normal = all_hours.normal(usual.centre, usual.scale);
+        if all_hours.state == State::Ready {
             return Some(normal);
         }
         Some(self.monthly.get(&series).map_or(normal, |slots| normal.in_month(slots, when)))
+    }
+
+    /// Whether a value lies within so many sigma of what is usual in that hour, and clearly so: rounding decides nothing.
+    /// False where more has to be looked at.
+    pub(super) fn is_within(&self, series: usize, hour: usize, value: f32, (below, above): (f32, f32)) -> bool {
+        let AllHours { state, stretch, .. } = self.all_hours(series);
+        let Usual { centre, scale } = self.usual(series, hour);
+        let distance = value - centre;
+        *state == State::Ready && distance > -below * scale * stretch.below && distance < above * scale * stretch.above
     }
 }

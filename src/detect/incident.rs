@@ -132,10 +132,28 @@ pub struct Incident {
     /// What the timer of this phase has counted, in ms.
     held_ms: i64,
     /// Time of the last judged value that the next one may be counted from.
-    judged_at: Option<i64>,
+    judged_at: Instant,
     /// Time of the last value, or of the first round without one.
-    seen_at: Option<i64>,
+    seen_at: Instant,
     no_data: bool,
+}
+
+/// A time in ms since the Unix epoch, or none. In eight bytes: an incident is kept for each rule and target.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+struct Instant(i64);
+
+impl Instant {
+    const NONE: Self = Self(i64::MIN);
+
+    fn get(self) -> Option<i64> {
+        (self != Self::NONE).then_some(self.0)
+    }
+}
+
+impl Default for Instant {
+    fn default() -> Self {
+        Self::NONE
+    }
 }
 
 /// One transition.
@@ -181,33 +199,40 @@ impl Incident {
         }
     }
 
+    /// Takes up, while normal, that values have been clear until then, in ms since the Unix epoch: as if it had been
+    /// stepped by the last of them.
+    pub(super) fn passed(&mut self, until: i64) {
+        (self.seen_at, self.judged_at) = (Instant(until), Instant(until));
+    }
+
     /// The transition for one round.
     #[must_use]
     pub fn step(mut self, at: i64, event: Event, timing: &Timing) -> Step {
         let expected = timing.expected_interval_ms.max(0);
         if event == Event::Missing {
-            let since = *self.seen_at.get_or_insert(at);
+            let since = self.seen_at.get().unwrap_or(at);
+            self.seen_at = Instant(since);
             let begins = !self.no_data && at.saturating_sub(since) >= expected.saturating_mul(NO_DATA_INTERVALS);
             if begins {
                 self.no_data = true;
-                self.judged_at = None;
+                self.judged_at = Instant::NONE;
             }
             return Step { incident: self, data: begins.then_some(ChangeKind::NoData), phase: None };
         }
         let data = self.no_data.then_some(ChangeKind::DataBack);
         self.no_data = false;
-        self.seen_at = Some(at);
+        self.seen_at = Instant(at);
         if event == Event::Suppressed {
             // What went on in it counts for nothing, nor does the way from its last value to the next one.
-            self.judged_at = None;
+            self.judged_at = Instant::NONE;
         }
         if matches!(event, Event::Unjudged | Event::Suppressed) {
             return Step { incident: self, data, phase: None };
         }
-        let passed = self.judged_at.map_or(0, |before| at.saturating_sub(before));
+        let passed = self.judged_at.get().map_or(0, |before| at.saturating_sub(before));
         // A clock that was set back counts nothing.
         let credit = passed.min(expected.saturating_mul(CREDITED_INTERVALS)).max(0);
-        self.judged_at = Some(at);
+        self.judged_at = Instant(at);
         let phase = self.judged(at, event == Event::Breach, credit, timing);
         Step { incident: self, data, phase }
     }

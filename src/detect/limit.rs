@@ -3,6 +3,7 @@
 
 use super::exception::WhileExpected;
 use super::units::limit_in_unit;
+use super::verdict::PlainlyClear;
 use super::{Band, Detect, FieldError, MetricSet, Sight};
 use crate::api::{AnomalyRuleSpec, Decimal};
 
@@ -64,6 +65,11 @@ impl Detect for Limit {
     fn exceeds(&self, (): &(), sight: &Sight<'_>) -> Option<bool> {
         let above = self.above.is_some_and(|above| sight.value > above);
         Some(above || self.below.is_some_and(|below| sight.value < below))
+    }
+
+    fn plainly_clear(&self) -> Option<PlainlyClear> {
+        let (below, above) = (self.below.unwrap_or(f64::NEG_INFINITY), self.above.unwrap_or(f64::INFINITY));
+        Some(PlainlyClear::Between(below, above))
     }
 
     /// Always 1: beyond a limit is a fact, not an estimate.

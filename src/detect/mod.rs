@@ -46,6 +46,7 @@ use std::fmt::Debug;
 
 use crate::api::AnomalyRuleSpec;
 use exception::WhileExpected;
+use verdict::PlainlyClear;
 
 /// A way to tell a breach from what is normal: one file, one type.
 ///
@@ -110,6 +111,12 @@ trait Detect: Sized {
     /// Whether the value lies beyond the detector's bounds. `None`: no verdict, also while the memory is not enough:
     /// what is not known is never clear. This is the path of every sample: cheap.
     fn exceeds(&self, memory: &Self::Memory, sight: &Sight<'_>) -> Option<bool>;
+
+    /// Values that are clear without [`Detect::take`] and [`Detect::exceeds`]: of a detector that remembers nothing and
+    /// judges each value by itself. `None`: it has to see every one.
+    fn plainly_clear(&self) -> Option<PlainlyClear> {
+        None
+    }
 
     /// How sure it is, 0 to 1: 0.999 means that one sample in a thousand of this series' normal life would look so.
     fn confidence(&self, memory: &Self::Memory, sight: &Sight<'_>) -> f64;
@@ -250,6 +257,10 @@ macro_rules! detectors {
                     $((Self::$detector(detector), Remembered::$detector(memory)) => detector.exceeds(memory, sight),)+
                     _ => None,
                 }
+            }
+
+            fn plainly_clear(&self) -> Option<PlainlyClear> {
+                match self { $(Self::$detector(detector) => detector.plainly_clear()),+ }
             }
 
             fn confidence(&self, memory: &Memory, sight: &Sight<'_>) -> f64 {

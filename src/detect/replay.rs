@@ -2,21 +2,18 @@
 
 use std::sync::Arc;
 
+use super::columns::AllHours;
 use super::sight::{Around, Peer};
 use super::when::When;
 use super::{Detector, Memory, Normal, Rule, Sight};
-use crate::learn::{Clock, MonthlySlot, Stretch, Tails};
+use crate::learn::{Clock, MonthlySlot};
 
 /// What is known of one metric of a target, as it was when the replay began.
 pub(super) struct Known {
     /// By hour of the week.
     pub centre: Vec<f32>,
     pub scale: Vec<f32>,
-    pub minimum: f32,
-    pub maximum: f32,
-    pub confidence: f32,
-    pub stretch: Stretch,
-    pub tails: Tails,
+    pub all_hours: AllHours,
     pub monthly: Vec<MonthlySlot>,
 }
 
@@ -57,15 +54,7 @@ impl Around for Snapshot<'_> {
         let when = self.when.moved_to(at);
         let hour = when.hour;
         let known = self.known.get(metric)?.as_ref()?;
-        let normal = Normal {
-            centre: f64::from(*known.centre.get(hour)?),
-            scale: f64::from(*known.scale.get(hour)?),
-            minimum: f64::from(known.minimum),
-            maximum: f64::from(known.maximum),
-            confidence: f64::from(known.confidence),
-            stretch: known.stretch,
-            tails: &known.tails,
-        };
+        let normal = known.all_hours.normal(*known.centre.get(hour)?, *known.scale.get(hour)?);
         Some(if known.monthly.is_empty() { normal } else { normal.in_month(&known.monthly, &when) })
     }
 
@@ -154,11 +143,7 @@ mod tests {
         let known = Known {
             centre: (0_u16..).take(HOURS_OF_WEEK).map(f32::from).collect(),
             scale: vec![1.0; HOURS_OF_WEEK],
-            minimum: 0.0,
-            maximum: f32::INFINITY,
-            confidence: 1.0,
-            stretch: Stretch::NONE,
-            tails: Tails::GAUSSIAN,
+            all_hours: AllHours::UNKNOWN,
             monthly: Vec::new(),
         };
         let known = [Some(known)];

@@ -6,20 +6,21 @@
 //! A detector that remembers has its memory beside its rule. One that wants history is cold at first: its rule gives no
 //! verdict until [`Shard::warm`] hands it a memory that was made of the history, and the rounds since.
 
+mod glance;
+mod step;
 mod watched;
 
 use std::sync::Arc;
 
-use watched::{Watched, heard, sight};
+use glance::Glance;
+use watched::{Watched, sight};
 
 use super::columns::Columns;
 use super::exception::Active;
 use super::latest::Latest;
 use super::surroundings::Surroundings;
 use super::when::When;
-use super::{
-    Band, ChangeKind, Event, Evidence, Exception, Incident, MetricSet, Normal, Phase, Replay, Rule, Verdict, Warmed,
-};
+use super::{Band, ChangeKind, Evidence, Exception, Incident, MetricSet, Normal, Phase, Replay, Rule, Verdict, Warmed};
 use crate::api::IncidentState;
 use crate::learn::{Clock, Profile};
 use crate::measure::Round;
@@ -84,6 +85,20 @@ struct Slot {
     /// The clock that its profiles were learnt by; UTC when there is none.
     clock: Option<Arc<Clock>>,
     rules: Vec<Watched>,
+    /// Of each rule.
+    glances: Vec<Glance>,
+    /// Time of the last round, in ms since the Unix epoch.
+    last_round: i64,
+}
+
+impl Slot {
+    /// Its rules as they stand, to be changed: each is stepped by the next round, whatever its value.
+    fn rules_mut(&mut self) -> &mut Vec<Watched> {
+        for (watched, glance) in self.rules.iter_mut().zip(&mut self.glances) {
+            watched.take_up(glance, self.last_round);
+        }
+        &mut self.rules
+    }
 }
 
 impl Shard {
@@ -111,6 +126,8 @@ impl Shard {
             meaning: None,
             clock: None,
             rules: Vec::new(),
+            glances: Vec::new(),
+            last_round: 0,
         });
         self.slots.len() - 1
     }
@@ -123,6 +140,7 @@ impl Shard {
         }
         self.latest.leave(target, slot.first, slot.metrics);
         slot.rules = Vec::new();
+        slot.glances = Vec::new();
         slot.meaning = None;
         slot.clock = None;
         slot.metrics = 0;
@@ -163,7 +181,8 @@ impl Shard {
     /// the open incidents that ended by this.
     pub fn set_rules(&mut self, target: usize, rules: Vec<TargetRule>) -> Vec<Dropped> {
         let Some(slot) = self.slots.get_mut(target).filter(|slot| slot.in_use) else { return Vec::new() };
-        let mut before = std::mem::take(&mut slot.rules);
+        let mut before = std::mem::replace(slot.rules_mut(), Vec::with_capacity(rules.len()));
+        slot.glances = vec![Glance::NONE; rules.len()];
         let ends = |old: &&Watched| !rules.iter().any(|new| new.id == old.id && new.rule == old.rule);
         let dropped = before.iter().filter(ends).filter_map(Watched::dropped).collect();
         for rule in rules {
@@ -194,6 +213,7 @@ impl Shard {
     ) -> bool {
         let Self { columns, latest, slots, .. } = self;
         let Some(slot) = slots.get_mut(target) else { return false };
+        slot.rules_mut();
         let Slot { first, metrics, rules, clock, .. } = slot;
         let (first, metrics) = (*first, *metrics);
         let Some(watched) = rules.iter_mut().find(|watched| watched.id == rule) else { return false };
@@ -228,7 +248,7 @@ impl Shard {
 
     /// Forgets what a target's rules remember: it is another server now. Those that want history are cold again.
     pub fn cool(&mut self, target: usize) {
-        for watched in self.slots.get_mut(target).into_iter().flat_map(|slot| &mut slot.rules) {
+        for watched in self.slots.get_mut(target).into_iter().flat_map(Slot::rules_mut) {
             watched.memory = watched.rule.detector.memory();
             watched.cold = watched.rule.detector.history().is_some();
             watched.judged = None;
@@ -247,7 +267,7 @@ impl Shard {
     /// is not one of an open incident.
     pub fn restore(&mut self, target: usize, rule: u64, onset: i64, phase: Phase) -> bool {
         let slot = self.slots.get_mut(target);
-        let watched = slot.and_then(|slot| slot.rules.iter_mut().find(|watched| watched.id == rule));
+        let watched = slot.and_then(|slot| slot.rules_mut().iter_mut().find(|watched| watched.id == rule));
         let Some(watched) = watched.filter(|watched| phase.is_open() && !watched.incident.phase().is_open()) else {
             return false;
         };
@@ -258,7 +278,7 @@ impl Shard {
     /// Forgets the incident of one rule, as if nothing had been seen yet; those of other rules go on.
     pub fn forget(&mut self, target: usize, rule: u64) {
         let slot = self.slots.get_mut(target);
-        if let Some(watched) = slot.and_then(|slot| slot.rules.iter_mut().find(|watched| watched.id == rule)) {
+        if let Some(watched) = slot.and_then(|slot| slot.rules_mut().iter_mut().find(|watched| watched.id == rule)) {
             watched.incident = Incident::default();
         }
     }
@@ -271,60 +291,6 @@ impl Shard {
     /// A round that could not be had at all: every value is absent.
     pub fn missed(&mut self, target: usize, at: i64, changes: &mut Vec<Change>) {
         self.step(target, at, &[], changes);
-    }
-
-    fn step(&mut self, target: usize, at: i64, values: &[f32], changes: &mut Vec<Change>) {
-        let Self { columns, latest, slots, .. } = self;
-        let Some(slot) = slots.get_mut(target) else { return };
-        let Slot { first, metrics, rules, clock, .. } = slot;
-        let values = &values[..values.len().min(*metrics)];
-        latest.note(target, *first, at, values);
-        let surroundings =
-            Surroundings::new(columns, latest, target, (*first, *metrics), When::new(clock.as_deref(), at));
-        for watched in rules {
-            let around = surroundings.of(watched.rule.metric, watched.timing.expected_interval_ms);
-            let edge = watched.exempt.refresh(at, watched.rule.metric, &watched.rule.detector);
-            let sight = sight(&watched.rule, watched.exempt.active(), at, values, &around);
-            let event = match &sight {
-                None => Event::Missing,
-                Some(_) if watched.exempt.is_suppressed() => Event::Suppressed,
-                Some(_) if watched.cold => Event::Unjudged,
-                Some(sight) => {
-                    watched.rule.detector.take(&mut watched.memory, sight);
-                    match watched.rule.breaches(&watched.memory, sight) {
-                        Some(true) if watched.is_expected(sight, &around) => Event::Clear,
-                        Some(true) => Event::Breach,
-                        Some(false) => Event::Clear,
-                        None => Event::Unjudged,
-                    }
-                }
-            };
-            let before = watched.incident;
-            let of_rule = edge.then(|| watched.exempt.edge());
-            for kind in of_rule.into_iter().chain(heard(&mut watched.judged, event)) {
-                let onset = before.onset().unwrap_or(at);
-                changes.push(Change { target, rule: watched.id, kind, onset, verdict: None, evidence: Vec::new() });
-            }
-            let step = before.step(at, event, &watched.timing);
-            watched.incident = step.incident;
-            if step.data.is_none() && step.phase.is_none() {
-                continue;
-            }
-            let judged = sight.filter(|_| !watched.cold && !watched.exempt.is_suppressed());
-            let verdict = judged.and_then(|sight| watched.rule.judge(&watched.memory, &sight));
-            let evidence = judged.filter(|_| verdict.is_some()).map_or_else(Vec::new, |sight| {
-                let unknown = MetricSet::default();
-                let meaning = slot.meaning.as_deref().unwrap_or(&unknown);
-                watched.rule.detector.evidence(&watched.memory, &sight, meaning)
-            });
-            // The incident that ends with this step has its onset in the state before it.
-            let of_step = step.incident.onset().or(before.onset()).unwrap_or(at);
-            let of_data = before.onset().unwrap_or(at);
-            let data = step.data.map(|kind| (kind, of_data));
-            for (kind, onset) in data.into_iter().chain(step.phase.map(|kind| (kind, of_step))) {
-                changes.push(Change { target, rule: watched.id, kind, onset, verdict, evidence: evidence.clone() });
-            }
-        }
     }
 
     /// The state of each of a target's rules, by id. One that is suppressed says so unless its incident is open, one that
@@ -345,7 +311,7 @@ impl Shard {
     /// Judges each of a target's rules by its exceptions from the next round on: known peaks and maintenance, by the
     /// rule's id. A rule that is not named has none.
     pub fn set_exceptions(&mut self, target: usize, exceptions: &[(u64, Arc<Exception>)]) {
-        for watched in self.slots.get_mut(target).into_iter().flat_map(|slot| &mut slot.rules) {
+        for watched in self.slots.get_mut(target).into_iter().flat_map(Slot::rules_mut) {
             let own = exceptions.iter().filter(|(rule, _)| *rule == watched.id);
             watched.exempt.set(own.map(|(_, exception)| exception.clone()).collect());
         }
@@ -377,7 +343,7 @@ impl Shard {
         let (slot, watched) = self.watched(target, rule)?;
         let when = When::new(slot.clock.as_deref(), at);
         let around = Surroundings::new(&self.columns, &self.latest, target, (slot.first, slot.metrics), when)
-            .of(watched.rule.metric, watched.timing.expected_interval_ms);
+            .of(watched.rule.metric, watched.expected_interval_ms);
         let values = &values[..values.len().min(slot.metrics)];
         watched.rule.judge(&watched.memory, &sight(&watched.rule, watched.exempt.active(), at, values, &around)?)
     }

@@ -2,6 +2,7 @@
 
 use super::exception::WhileExpected;
 use super::units::plain_number;
+use super::verdict::PlainlyClear;
 use super::{Band, Detect, FieldError, MetricSet, Sight};
 use crate::api::{AnomalyRuleSpec, Decimal, Sensitivity};
 
@@ -64,6 +65,11 @@ impl Detect for Sigma {
         // Before the clamp to physical bounds: rounding beyond a bound (100.00001 %) is no breach.
         let sigmas = normal.sigmas(sight.value);
         Some(self.above.is_some_and(|above| sigmas > above) || self.below.is_some_and(|below| sigmas < -below))
+    }
+
+    fn plainly_clear(&self) -> Option<PlainlyClear> {
+        let bound = |side: Option<f64>| side.unwrap_or(f64::INFINITY);
+        Some(PlainlyClear::Sigmas { below: bound(self.below), above: bound(self.above) })
     }
 
     /// One less the probability that the series' normal life goes that far: 0.999 means that one sample in a thousand

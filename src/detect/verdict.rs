@@ -71,6 +71,15 @@ pub struct Band {
     pub upper: Option<f64>,
 }
 
+/// Values that a detector finds clear, whatever came before and whatever else is seen.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum PlainlyClear {
+    /// From the one to the other, in the metric's unit; infinite where there is no bound.
+    Between(f64, f64),
+    /// So many sigma around what is normal now, where that is known.
+    Sigmas { below: f64, above: f64 },
+}
+
 /// What a rule says of one value.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Verdict {

@@ -65,6 +65,11 @@ impl Exempt {
         self.0 = Some(Box::new(Exceptions { exceptions, active, from: i64::MAX, until: i64::MIN }));
     }
 
+    /// Whether there are none, and the end of the last one was noticed.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+
     /// Looks what is active at an instant; true when the rule is now silent, expecting or judging as ever, and was not.
     pub fn refresh(&mut self, at: i64, metric: usize, detector: &Detector) -> bool {
         let Some(own) = &mut self.0 else { return false };
@@ -75,6 +80,9 @@ impl Exempt {
         (own.from, own.until) = (at, until);
         let changed = std::mem::discriminant(&active) != std::mem::discriminant(&own.active);
         own.active = active;
+        if own.exceptions.is_empty() {
+            self.0 = None;
+        }
         changed
     }
 

@@ -14,7 +14,7 @@ fn exception(effect: Effect) -> Arc<Exception> {
     Arc::new(Exception { calendar, rules: Vec::new(), pods: Vec::new(), effect })
 }
 
-fn silence() -> Arc<Exception> {
+pub(super) fn silence() -> Arc<Exception> {
     exception(Effect::Suppress(Vec::new()))
 }
 

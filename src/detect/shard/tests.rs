@@ -1,4 +1,7 @@
 use super::super::{Detector, Limit, Sigma};
+use proptest::collection::vec;
+use proptest::prelude::*;
+
 use super::*;
 use crate::learn::{HOURS_OF_WEEK, MonthlySlot, Statistics, Stretch, Tails};
 use crate::measure::ABSENT;
@@ -355,4 +358,57 @@ fn a_batch_that_is_known_to_come_once_a_month_is_no_breach_and_a_greater_one_is(
     for other in ["2026-07-01T01:30:00Z", "2026-07-02T00:30:00Z", "2026-06-30T23:30:00Z"] {
         assert!(breaches(1, other, 400.0), "{other}");
     }
+}
+
+/// One round in a few words: how long after the last one, in seconds, and the values.
+fn any_round() -> impl Strategy<Value = (i64, [f32; 2])> {
+    let step = prop_oneof![8 => Just(10_i64), 1 => 0..200_i64, 1 => -30..0_i64];
+    // Bounds: 50 of the limit, 46 and 56 of the sigmas.
+    let value = prop_oneof![
+        8 => 46.5..49.0_f32,
+        2 => prop::sample::select(vec![46.0_f32, 50.0, 56.0]),
+        2 => 40.0..60.0_f32,
+        2 => Just(ABSENT),
+        1 => Just(f32::INFINITY),
+    ];
+    (step, [value.clone(), value])
+}
+
+proptest! {
+    #[test]
+    fn a_glance_changes_nothing_that_stepping_every_value_would_not(rounds in vec(any_round(), 1..80), silent in 0..90_usize) {
+        let (mut glancing, mut stepping) = (Shard::new(), Shard::new());
+        let both = |id, metric| rule(id, metric, Detector::Sigma(Sigma { below: Some(2.0), above: Some(3.0) }));
+        for shard in [&mut glancing, &mut stepping] {
+            let target = shard.add_target(2);
+            shard.set_profile(target, 1, Some(&profile(|_| 50.0, true)));
+            shard.set_rules(target, vec![limit(1, 0), both(2, 1), both(3, 0)]);
+        }
+        let (mut at, mut passed) = (MONDAY, false);
+        for (number, (step, values)) in rounds.iter().enumerate() {
+            at += step * SECOND;
+            let round = Round { target: 0, at, values: values.to_vec() };
+            let (mut found, mut expected) = (Vec::new(), Vec::new());
+            for (shard, changes) in [(&mut glancing, &mut found), (&mut stepping, &mut expected)] {
+                if number == silent || number == silent + 5 {
+                    let exceptions = if number == silent { vec![(1, exceptions::silence())] } else { Vec::new() };
+                    shard.set_exceptions(0, &exceptions);
+                }
+                shard.round(&round, changes);
+            }
+            prop_assert_eq!(found, expected, "round {}", number);
+            prop_assert!(glancing.states(0).eq(stepping.states(0)));
+            passed |= glancing.slots[0].glances.iter().any(Glance::has_passed);
+            // Takes up what passed and looks at every next value.
+            stepping.slots[0].rules_mut();
+        }
+        prop_assume!(passed);
+        glancing.slots[0].rules_mut();
+        prop_assert!(glancing.incidents(0).eq(stepping.incidents(0)));
+    }
+}
+
+#[test]
+fn a_rule_of_a_target_is_kept_in_little_memory() {
+    assert!(size_of::<Watched>() <= 96, "{}", size_of::<Watched>());
 }

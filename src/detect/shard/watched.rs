@@ -12,7 +12,8 @@ use crate::measure::ABSENT;
 pub(super) struct Watched {
     pub id: u64,
     pub rule: Arc<Rule>,
-    pub timing: Timing,
+    /// Time between two values of its metric, in ms.
+    pub expected_interval_ms: i64,
     pub incident: Incident,
     pub memory: Memory,
     /// The memory waits for its history: no verdict.
@@ -25,9 +26,14 @@ pub(super) struct Watched {
 impl Watched {
     pub fn new(rule: TargetRule) -> Self {
         let TargetRule { id, rule, expected_interval_ms } = rule;
-        let timing = Timing { for_ms: rule.for_ms, resolve_after_ms: rule.resolve_after_ms, expected_interval_ms };
         let (memory, cold) = (rule.detector.memory(), rule.detector.history().is_some());
-        Self { id, rule, timing, incident: Incident::default(), memory, cold, judged: None, exempt: Exempt::default() }
+        let (incident, exempt) = (Incident::default(), Exempt::default());
+        Self { id, rule, expected_interval_ms, incident, memory, cold, judged: None, exempt }
+    }
+
+    pub fn timing(&self) -> Timing {
+        let Rule { for_ms, resolve_after_ms, .. } = *self.rule;
+        Timing { for_ms, resolve_after_ms, expected_interval_ms: self.expected_interval_ms }
     }
 
     /// Takes over what another state of the same rule has: the memory when it is judged in the same way, the incident

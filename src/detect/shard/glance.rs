@@ -1,0 +1,106 @@
+//! A glance: nearly all values are so plainly normal that nothing has to be asked, remembered or written for them. What a
+//! glance needs of a rule lies side by side for a target's rules, apart from all else that is kept of them.
+
+use super::watched::Watched;
+use crate::detect::Phase;
+use crate::detect::columns::Columns;
+use crate::detect::verdict::PlainlyClear;
+
+/// Share of a distance in sigma that a glance judges by: nearer to a bound, exact arithmetic decides.
+const SURELY_WITHIN: f64 = 0.999;
+
+/// A rule at a glance.
+#[derive(Clone, Copy)]
+pub(super) struct Glance {
+    metric: u32,
+    /// Least and greatest value, or sigmas below and above, that are surely clear.
+    bounds: (f32, f32),
+    by: By,
+    /// Values passed since the rule was stepped last.
+    passed: bool,
+}
+
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum By {
+    /// It has to be stepped.
+    Nothing,
+    Value,
+    Sigmas,
+}
+
+impl Glance {
+    /// A rule that has to be stepped.
+    pub const NONE: Self = Self { metric: 0, bounds: (0.0, 0.0), by: By::Nothing, passed: false };
+
+    /// What a clear value of this rule need not change: it is normal, has judged before, and nothing else counts.
+    pub fn at(watched: &Watched) -> Self {
+        let quiet = watched.incident.phase() == Phase::Normal
+            && !watched.incident.no_data()
+            && watched.judged == Some(true)
+            && !watched.cold
+            && watched.exempt.is_empty();
+        let (Some(clear), Ok(metric)) = (watched.rule.detector.plainly_clear(), u32::try_from(watched.rule.metric))
+        else {
+            return Self::NONE;
+        };
+        if !quiet {
+            return Self::NONE;
+        }
+        let (by, bounds) = match clear {
+            // No value is one that is not finite.
+            PlainlyClear::Between(lower, upper) => {
+                (By::Value, (not_below(lower).max(f32::MIN), -not_below(-upper).max(f32::MIN)))
+            }
+            PlainlyClear::Sigmas { below, above } => {
+                (By::Sigmas, ((below * SURELY_WITHIN) as f32, (above * SURELY_WITHIN) as f32))
+            }
+        };
+        Self { metric, bounds, by, passed: false }
+    }
+
+    /// Whether a round changes nothing for the rule, of a target whose series begin there, in that hour of the week.
+    pub fn passes(&mut self, values: &[f32], columns: &Columns, first: usize, hour: usize) -> bool {
+        let metric = self.metric as usize;
+        let Some(value) = values.get(metric).copied() else { return false };
+        let passes = match self.by {
+            By::Nothing => false,
+            By::Value => value >= self.bounds.0 && value <= self.bounds.1,
+            By::Sigmas => columns.is_within(first + metric, hour, value, self.bounds),
+        };
+        // Nothing is written for most: what is read only stays shared in the processor's caches.
+        if passes && !self.passed {
+            self.passed = true;
+        }
+        passes
+    }
+
+    /// Whether values passed since the rule was stepped last.
+    pub fn has_passed(&self) -> bool {
+        self.passed
+    }
+}
+
+/// The least `f32` that is not below a bound.
+fn not_below(bound: f64) -> f32 {
+    let nearest = bound as f32;
+    if f64::from(nearest) < bound { nearest.next_up() } else { nearest }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bound_is_rounded_to_the_inside() {
+        for bound in [0.1, -0.1, 1.0, 16_777_217.0, -16_777_217.0, 1e-50, -1e-50, f64::MAX, f64::MIN, f64::INFINITY] {
+            assert!(f64::from(not_below(bound)) >= bound, "{bound}");
+            assert!(f64::from(-not_below(-bound)) <= bound, "{bound}");
+        }
+        assert_eq!((not_below(1.0), not_below(f64::NEG_INFINITY)), (1.0, f32::NEG_INFINITY));
+    }
+
+    #[test]
+    fn it_is_small() {
+        assert_eq!(size_of::<Glance>(), 16);
+    }
+}
