@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use super::Normal;
 use super::replay::Known;
 use super::when::When;
-use crate::learn::{HOURS_OF_WEEK, MonthlySlot, Profile, Stretch, Tails};
+use crate::learn::{Growth, HOURS_OF_WEEK, MonthlySlot, Profile, Stretch, Tails};
 
 /// Series of a block: 1 KiB of each hour lies side by side.
 const BLOCK: usize = 128;
@@ -32,6 +32,7 @@ pub(super) struct AllHours {
     pub confidence: f32,
     pub stretch: Stretch,
     pub tails: Tails,
+    pub growth: Growth,
 }
 
 /// What is known of a series.
@@ -51,6 +52,7 @@ impl AllHours {
         confidence: 0.0,
         stretch: Stretch::NONE,
         tails: Tails::GAUSSIAN,
+        growth: Growth::NONE,
     };
 
     fn of(profile: &Profile) -> Self {
@@ -65,11 +67,12 @@ impl AllHours {
             confidence: profile.confidence as f32,
             stretch: profile.stretch,
             tails: profile.tails,
+            growth: profile.growth,
         }
     }
 
-    /// What is normal in an hour of this centre and scale.
-    pub fn normal(&self, centre: f32, scale: f32) -> Normal<'_> {
+    /// What is normal in an hour of the week that has this centre and scale.
+    pub fn normal(&self, hour: usize, centre: f32, scale: f32) -> Normal<'_> {
         Normal {
             centre: f64::from(centre),
             scale: f64::from(scale),
@@ -78,6 +81,7 @@ impl AllHours {
             confidence: f64::from(self.confidence),
             stretch: self.stretch,
             tails: &self.tails,
+            growth: self.growth.in_hour(hour),
         }
     }
 }
@@ -162,7 +166,7 @@ impl Columns {
             return None;
         }
         let usual = self.usual(series, when.hour);
-        let normal = all_hours.normal(usual.centre, usual.scale);
+        let normal = all_hours.normal(when.hour, usual.centre, usual.scale);
         if all_hours.state == State::Ready {
             return Some(normal);
         }

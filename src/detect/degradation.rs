@@ -20,6 +20,8 @@ const HOURLY_DAYS: i64 = 10;
 const COVERED: f64 = 0.25;
 /// Days since the onset before which it is a bad day and no course.
 const PERSISTENT_DAYS: f64 = 3.0;
+/// Share of the least change below which what was a degradation is over: a course about that change is one, and not many.
+const OVER: f64 = 0.5;
 /// Share of the whole change within which a day still counts as before the onset.
 const UNCHANGED: f64 = 0.1;
 
@@ -43,6 +45,8 @@ pub struct Degradation {
 pub struct DegradationMemory {
     window: Window,
     found: Option<Course>,
+    /// Whether it got worse by as much as the rule says, and most of that is still there.
+    worse: bool,
 }
 
 /// How it went over the days.
@@ -118,14 +122,17 @@ impl Detect for Degradation {
     fn take(&self, memory: &mut DegradationMemory, sight: &Sight<'_>) {
         if memory.window.take(&self.lengths, sight.at, sight.value) {
             memory.found = self.judge(&memory.window, sight);
+            memory.worse = memory.found.is_some_and(|course| {
+                let change = self.sign * (course.now - course.then);
+                let (by, persists) = (self.by.of(course.then), course.persistence_days >= PERSISTENT_DAYS);
+                let begins = change >= by && persists && course.chance < self.chance;
+                change > 0.0 && (begins || memory.worse && change >= OVER * by)
+            });
         }
     }
 
     fn exceeds(&self, memory: &DegradationMemory, _: &Sight<'_>) -> Option<bool> {
-        let course = memory.found?;
-        let change = self.sign * (course.now - course.then);
-        let persists = course.persistence_days >= PERSISTENT_DAYS;
-        Some(change >= self.by.of(course.then) && change > 0.0 && persists && course.chance < self.chance)
+        memory.found.map(|_| memory.worse)
     }
 
     /// One less the probability that it went that way so steadily by chance.

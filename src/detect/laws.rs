@@ -74,6 +74,7 @@ fn shard() -> (Shard, usize, Vec<usize>) {
                 ready: true,
                 minimum: Some(0.0),
                 maximum: None,
+                growth: crate::learn::Growth::NONE,
                 monthly: Vec::new(),
             };
             shard.set_profile(*target, metric, Some(&profile));
@@ -176,7 +177,16 @@ impl Around for Wild {
     fn normal_of(&self, _: usize) -> Option<Normal<'_>> {
         let tails = &Tails::GAUSSIAN;
         let (minimum, maximum, stretch) = (f64::NEG_INFINITY, f64::INFINITY, Stretch::NONE);
-        self.normal.map(|(centre, scale)| Normal { centre, scale, minimum, maximum, confidence: 1.0, stretch, tails })
+        self.normal.map(|(centre, scale)| Normal {
+            centre,
+            scale,
+            minimum,
+            maximum,
+            confidence: 1.0,
+            stretch,
+            tails,
+            growth: 0.0,
+        })
     }
 
     fn normal_at(&self, metric: usize, _: i64) -> Option<Normal<'_>> {

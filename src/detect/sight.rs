@@ -141,11 +141,6 @@ impl<'a> Sight<'a> {
         self.around.hour_of_week(self.at)
     }
 
-    /// Hour of the week at another time, by the same clock.
-    pub(super) fn hour_of_week_at(&self, at: i64) -> usize {
-        self.around.hour_of_week(at)
-    }
-
     /// Hands each peer with a fresh value of this metric to `take`, in no certain order.
     pub fn each_peer(&self, mut take: impl FnMut(Peer<'_>)) {
         self.around.each_peer(&mut take);

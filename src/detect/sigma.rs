@@ -106,6 +106,7 @@ mod tests {
         confidence: 0.9,
         stretch: Stretch::NONE,
         tails: &Tails::GAUSSIAN,
+        growth: 0.0,
     };
     const BOTH: Sigma = Sigma { below: Some(2.0), above: Some(3.0) };
 

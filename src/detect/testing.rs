@@ -2,7 +2,7 @@
 
 use super::sight::{Around, Peer};
 use super::{Detect, MetricDescriptor, MetricSet, Normal, Sight};
-use crate::learn::{Stretch, Tails, hour_of_week};
+use crate::learn::{Growth, Stretch, Tails, hour_of_week};
 use crate::measure::Cadence;
 
 /// A Monday at midnight.
@@ -15,6 +15,7 @@ pub const DAY: i64 = 24 * HOUR;
 pub struct Profiled<F: Fn(usize, usize) -> Option<f64>> {
     pub centre: F,
     pub scale: f64,
+    pub growth: Growth,
 }
 
 impl<F: Fn(usize, usize) -> Option<f64>> Profiled<F> {
@@ -28,6 +29,7 @@ impl<F: Fn(usize, usize) -> Option<f64>> Profiled<F> {
             confidence: 0.9,
             stretch: Stretch::NONE,
             tails: &Tails::GAUSSIAN,
+            growth: self.growth.in_hour(hour_of_week(at)),
         })
     }
 }
@@ -56,7 +58,7 @@ pub struct Watch<'a, D: Detect, F: Fn(usize, usize) -> Option<f64>> {
 
 impl<'a, D: Detect, F: Fn(usize, usize) -> Option<f64>> Watch<'a, D, F> {
     pub fn new(detector: &'a D, scale: f64, centre: F) -> Self {
-        Self { detector, memory: D::Memory::default(), profile: Profiled { centre, scale } }
+        Self { detector, memory: D::Memory::default(), profile: Profiled { centre, scale, growth: Growth::NONE } }
     }
 
     /// Feeds the values of a round, the rule's metric being the first, and gives the verdict.

@@ -120,13 +120,15 @@ impl Detect for Trend {
     fn take(&self, memory: &mut TrendMemory, sight: &Sight<'_>) {
         if memory.window.take(&self.lengths, sight.at, sight.value) {
             memory.found = self.judge(&memory.window, sight);
-            let exceeds = memory.found.is_some_and(|slope| self.is_beyond(&slope));
+            // What has held for so long is over when a single look would not take it for a trend.
+            let accepted = if self.holds(memory) { LOOKS * self.chance } else { self.chance };
+            let exceeds = memory.found.is_some_and(|slope| self.is_beyond(&slope, accepted));
             memory.held = if exceeds { memory.held.saturating_add(1) } else { 0 };
         }
     }
 
     fn exceeds(&self, memory: &TrendMemory, _: &Sight<'_>) -> Option<bool> {
-        memory.found.map(|_| memory.held as f64 >= HELD_SHARE * self.lengths.count as f64)
+        memory.found.map(|_| self.holds(memory))
     }
 
     /// One less the probability that a slope so steady is chance.
@@ -164,8 +166,12 @@ impl Detect for Trend {
 }
 
 impl Trend {
-    fn is_beyond(&self, slope: &Slope) -> bool {
-        self.sign * slope.per_ms > self.least(slope) && slope.chance < self.chance
+    fn is_beyond(&self, slope: &Slope, accepted: f64) -> bool {
+        self.sign * slope.per_ms > self.least(slope) && slope.chance < accepted
+    }
+
+    fn holds(&self, memory: &TrendMemory) -> bool {
+        memory.held as f64 >= HELD_SHARE * self.lengths.count as f64
     }
 
     /// The slope that has to be exceeded, in the metric's unit per ms.
@@ -208,6 +214,7 @@ mod tests {
 
     use super::super::testing::{DAY, HOUR, MINUTE, MONDAY, Watch, metrics, noise, spec};
     use super::*;
+    use crate::learn::Growth;
 
     fn trend(written: &serde_json::Value) -> Trend {
         let spec = spec(json!({"metric": "latency", "trend": written}));
@@ -288,30 +295,17 @@ mod tests {
     }
 
     #[test]
-    fn growth_that_a_profile_of_one_day_has_in_its_hours_is_found_all_the_same() {
+    fn growth_that_a_profile_has_in_its_hours_is_found_all_the_same() {
         let rule = trend(&json!({}));
-        // Ten a day: each hour was learnt at the level of yesterday.
-        let mut watch = Watch::new(&rule, 1.0, |_, hour| Some(100.0 + 10.0 * ((hour % 24) as f64 + 0.5) / 24.0));
-        let growth = |at: i64| 100.0 + 10.0 * (at - MONDAY) as f64 / DAY as f64 + 0.3 * noise(at);
-        let found = watch.feed(MONDAY, MONDAY + 2 * DAY, 10 * MINUTE, growth);
-        assert_eq!(found.last().map(|(_, verdict)| *verdict), Some(Some(true)), "{:?}", watch.memory.found);
-    }
-
-    #[test]
-    fn a_trend_of_two_ms_a_day_that_the_profile_has_learnt_in_is_found_all_the_same() {
-        let begin = MONDAY + 3 * HOUR;
-        let growth = |at: i64| (at - begin) as f64 / DAY as f64 * 2.0;
-        // Learnt at the end: each hour's centre is what it was in the last seven days.
-        let end = begin + 7 * DAY;
-        let centre = move |_: usize, hour: usize| {
-            let latest = (0..168).map(|age| end - age * HOUR).find(|at| crate::learn::hour_of_week(*at) == hour)?;
-            Some(season(hour) + growth(latest))
-        };
-        let rule = trend(&json!({"above": "1.5ms/day", "over": "7d"}));
-        let mut watch = Watch::new(&rule, 5.0, centre);
-        let value = |at: i64| season(crate::learn::hour_of_week(at)) + growth(at) + 3.0 * noise(at);
-        // A slope has to hold for a twelfth of the window.
-        let found = watch.feed(begin, end + 15 * HOUR, 10 * MINUTE, value);
+        // Ten a day: each hour lies at the level at which it came yesterday.
+        let growth = Growth { per_day: 10.0, from: 0 };
+        let mut watch = Watch::new(&rule, 1.0, move |_, hour| Some(105.0 + growth.in_hour(hour)));
+        let value = |at: i64| 100.0 + 10.0 * (at - MONDAY) as f64 / DAY as f64 + 0.3 * noise(at);
+        let found = watch.feed(MONDAY, MONDAY + 2 * DAY, 10 * MINUTE, value);
+        assert_eq!(found.last().map(|(_, verdict)| *verdict), Some(Some(false)), "taken for a season");
+        watch.profile.growth = growth;
+        watch.memory = TrendMemory::default();
+        let found = watch.feed(MONDAY, MONDAY + 2 * DAY, 10 * MINUTE, value);
         assert_eq!(found.last().map(|(_, verdict)| *verdict), Some(Some(true)), "{:?}", watch.memory.found);
     }
 

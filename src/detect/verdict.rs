@@ -20,6 +20,8 @@ pub struct Normal<'a> {
     pub stretch: Stretch,
     /// How often normal life goes how far. By reference: read only for what lies beyond a band.
     pub tails: &'a Tails,
+    /// What the centre holds of growth, in the metric's unit: without it, it is the season's.
+    pub growth: f64,
 }
 
 impl Normal<'_> {

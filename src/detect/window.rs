@@ -4,7 +4,6 @@
 use std::collections::VecDeque;
 
 use super::sight::Sight;
-use crate::learn::HOURS_OF_WEEK;
 use crate::stats;
 
 /// Values of the open stretch that are kept at most. The median of so many is within 2 % of the true rank.
@@ -12,7 +11,6 @@ const MOST_VALUES: usize = 64;
 const HOUR_MS: i64 = 3_600_000;
 /// Milliseconds of a day.
 pub(super) const DAY_MS: i64 = 24 * HOUR_MS;
-const WEEK_MS: i64 = HOURS_OF_WEEK as i64 * HOUR_MS;
 
 /// Length of a window and of its stretches.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -108,75 +106,35 @@ impl Window {
 }
 
 /// Takes the season out of a window's medians: what the profile knows of the hours of the week, as far as it is a season
-/// and no growth. Without a ready profile they stay as they are.
-///
-/// A profile that was learnt while a series grew has that growth in its hours, from the day after it was learnt to the
-/// day before: taken for a season, it would hide the very trend. So what the profile's own seven days grow by, the median
-/// from one day to the next, is left out of it. Weekdays against a weekend have none, wherever midnight lies.
+/// and no growth. In proportion, where that leaves less. Without a ready profile they stay as they are.
 pub(super) fn without_season(stretches: &mut [Stretch], sight: &Sight<'_>) {
-    let Some(last) = stretches.last().map(|stretch| stretch.at) else { return };
-    let centre = |at: i64| sight.normal_at(sight.metric, at).map(|normal| normal.centre);
-    let days = (0..7).map(|age| {
-        let hours = (0..24).map(|hour| centre(last - age * DAY_MS - hour * HOUR_MS));
-        hours.sum::<Option<f64>>().map(|sum| (sum / 24.0) as f32)
-    });
-    let Some(days) = days.collect::<Option<Vec<f32>>>() else { return };
-    let mut steps: Vec<f32> = days.windows(2).map(|pair| pair[0] - pair[1]).collect();
-    let growth = stats::median(&mut steps).unwrap_or_default() / DAY_MS as f64;
-    let inner = growth_within_days(stretches, sight, &centre, last);
-    let season = |at: i64| {
-        let age = (last - at).rem_euclid(WEEK_MS);
-        centre(at).map(|centre| centre + growth * age as f64 - inner * day_elapsed(sight, at))
-    };
-    let Some(seasons) = stretches.iter().map(|stretch| season(stretch.at)).collect::<Option<Vec<f64>>>() else {
-        return;
-    };
-    let present = stretches.iter().zip(&seasons).filter(|(stretch, _)| stretch.median.is_finite());
-    let (count, sum) = present.fold((0.0, 0.0), |(count, sum), (_, season)| (count + 1.0, sum + season));
+    let Some(seasons) = seasons(stretches, sight) else { return };
+    let present = || stretches.iter().zip(&seasons).filter(|(stretch, _)| stretch.median.is_finite());
+    let (count, sum) = present().fold((0.0, 0.0), |(count, sum), (_, season)| (count + 1.0, sum + season));
     let level = sum / f64::max(count, 1.0);
+    let equally = |median: f64, season: f64| median - (season - level);
+    let in_proportion = |median: f64, season: f64| median * (level / season);
+    let is_positive = level > 0.0 && present().all(|(stretch, season)| stretch.median > 0.0 && *season > 0.0);
+    let variation = |left: &dyn Fn(f64, f64) -> f64| {
+        let left: Vec<f64> = present().map(|(stretch, season)| left(stretch.median, *season)).collect();
+        left.windows(2).map(|pair| (pair[1] - pair[0]).abs()).sum::<f64>()
+    };
+    let proportional = is_positive && variation(&in_proportion) < LESS * variation(&equally);
     for (stretch, season) in stretches.iter_mut().zip(seasons) {
-        stretch.median -= season - level;
+        let left = if proportional { in_proportion(stretch.median, season) } else { equally(stretch.median, season) };
+        stretch.median = left;
     }
 }
 
-/// Share of the day that has elapsed, by the clock of the profile.
-fn day_elapsed(sight: &Sight<'_>, at: i64) -> f64 {
-    let within_hour = at.rem_euclid(HOUR_MS) as f64 / HOUR_MS as f64;
-    ((sight.hour_of_week_at(at) % 24) as f64 + within_hour) / 24.0
-}
+/// What is left of the way from one stretch to the next, as a share, below which a season is one in proportion.
+const LESS: f64 = 0.9;
 
-/// What a profile with one shape for many days grows by from the begin of a day to its end: each hour was learnt at the
-/// level of its own day, so that growth is a sawtooth that falls back at midnight.
-///
-/// Of the fall at midnight only as much counts as the values lie beyond the profile by now, for a season may fall there as
-/// well: without growth they lie about it.
-fn growth_within_days(
-    stretches: &[Stretch],
-    sight: &Sight<'_>,
-    centre: &impl Fn(i64) -> Option<f64>,
-    last: i64,
-) -> f64 {
-    let midnight = last - (day_elapsed(sight, last) * DAY_MS as f64) as i64;
-    let hours = |from: i64| (from..from + 4).map(|hour| centre(midnight + hour * HOUR_MS + HOUR_MS / 2));
-    // The hour at midnight is left out: many a batch begins there.
-    let (Some(before), Some(after)) = (hours(-4).collect::<Option<Vec<f64>>>(), hours(1).collect::<Option<Vec<f64>>>())
-    else {
-        return 0.0;
-    };
-    let middle = |values: &mut dyn Iterator<Item = f64>| {
-        stats::median(&mut values.map(|value| value as f32).collect::<Vec<f32>>()).unwrap_or_default()
-    };
-    let steps = before.windows(2).chain(after.windows(2)).map(|pair| pair[1] - pair[0]);
-    let slope = middle(&mut steps.into_iter());
-    let fall = middle(&mut before.iter().copied()) + 5.0 * slope - middle(&mut after.iter().copied());
-    let day = stretches.iter().filter(|stretch| stretch.at > last - DAY_MS && stretch.median.is_finite());
-    let beyond = middle(&mut day.filter_map(|stretch| Some(stretch.median - centre(stretch.at)?)));
-    if fall * beyond <= 0.0 { 0.0 } else { fall.signum() * fall.abs().min(BEYOND * beyond.abs()) }
+/// What the profile knows of each stretch's hour, without growth; `None` without a ready profile.
+fn seasons(stretches: &[Stretch], sight: &Sight<'_>) -> Option<Vec<f64>> {
+    let season =
+        |stretch: &Stretch| sight.normal_at(sight.metric, stretch.at).map(|normal| normal.centre - normal.growth);
+    stretches.iter().map(season).collect()
 }
-
-/// Times that values of a day lie beyond a profile's level at the least when they grow by that a day: the profile is of
-/// the day before, or half a day older.
-const BEYOND: f64 = 2.0;
 
 #[cfg(test)]
 mod tests {

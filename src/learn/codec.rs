@@ -3,18 +3,18 @@
 
 use super::calendar::HOURS_OF_WEEK;
 use super::monthly_slot::{MOST_MONTHLY_SLOTS, MonthlySlot};
-use super::profile::{Profile, Statistics};
+use super::profile::{Growth, Profile, Statistics};
 use super::tails::{Stretch, Tail, Tails};
 
 /// First byte of the stored form. A change of layout gets another number, and old profiles are learnt anew.
-const VERSION: u8 = 3;
+const VERSION: u8 = 4;
 
 /// Figures of a tail: three quantiles, scale and shape.
 const TAIL: usize = 5;
 
-/// Two columns of f32, two tails, two stretches, two counters and thirteen f64; one byte with the readiness in its lowest
+/// Two columns of f32, two tails, two stretches, the growth, two counters and thirteen f64; one byte with the hour from which it grows; one with the readiness in its lowest
 /// bit and the number of hours of the month above it; the version byte before them.
-const LENGTH: usize = 1 + 2 * HOURS_OF_WEEK * 4 + 2 * TAIL * 4 + 2 * 4 + 2 * 8 + 13 * 8 + 1;
+const LENGTH: usize = 1 + 2 * HOURS_OF_WEEK * 4 + 2 * TAIL * 4 + 3 * 4 + 2 * 8 + 13 * 8 + 2;
 
 /// Bytes of an hour of the month: day, hour, level and scale.
 const SLOT: usize = 2 + 2 * 4;
@@ -50,7 +50,7 @@ impl Profile {
                 bytes.extend_from_slice(&value.to_le_bytes());
             }
         }
-        for value in [self.stretch.below, self.stretch.above] {
+        for value in [self.stretch.below, self.stretch.above, self.growth.per_day] {
             bytes.extend_from_slice(&value.to_le_bytes());
         }
         let Statistics {
@@ -76,6 +76,7 @@ impl Profile {
         for value in figures.into_iter().chain([self.days, self.confidence, lowest, highest]) {
             bytes.extend_from_slice(&value.to_le_bytes());
         }
+        bytes.push(self.growth.from);
         bytes.push(u8::from(self.ready) | (monthly.len() as u8) << 1);
         for MonthlySlot { day, hour, level, scale } in monthly {
             bytes.extend_from_slice(&[*day, *hour]);
@@ -123,6 +124,7 @@ impl Profile {
         if !stretch.is_valid() {
             return Err(DecodeError::Value("a stretch"));
         }
+        let per_day = side().ok_or(short)?;
         let samples = u64::from_le_bytes(take(&mut rest).ok_or(short)?);
         let outliers = u64::from_le_bytes(take(&mut rest).ok_or(short)?);
         let mut figures = [0.0; 13];
@@ -144,6 +146,10 @@ impl Profile {
             lowest,
             highest,
         ] = figures;
+        let [from] = take(&mut rest).ok_or(short)?;
+        if !per_day.is_finite() || from > 23 {
+            return Err(DecodeError::Value("the growth"));
+        }
         let [flags] = take(&mut rest).ok_or(short)?;
         let (ready, slots) = (flags & 1 == 1, usize::from(flags >> 1));
         if slots > MOST_MONTHLY_SLOTS {
@@ -186,6 +192,7 @@ impl Profile {
             ready,
             minimum: lowest.is_finite().then_some(lowest),
             maximum: highest.is_finite().then_some(highest),
+            growth: Growth { per_day, from },
             monthly,
         };
         Ok((profile, rest))

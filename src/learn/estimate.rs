@@ -19,7 +19,8 @@
 
 use super::OUTLIER_SIGMAS;
 use super::calendar::HOURS_OF_WEEK;
-use super::level::Following;
+use super::level::{Following, Next};
+use super::profile::Growth;
 use super::series::Series;
 use super::shape::{Enough, Figures, Level};
 use crate::stats;
@@ -33,6 +34,8 @@ const FLOOR_OF_CENTRE: f64 = 0.01;
 const FLOOR_OF_SERIES: f64 = 0.001;
 /// Resolution of a series that has none of its own: keeps the scale above zero whatever the unit.
 const SMALLEST_STEP: f64 = 1e-6;
+
+const HOURS_OF_DAY: usize = 24;
 
 /// Distances from the centre count up to so many times the usual spread where partitions of the scale are compared.
 const MOST_SPREAD: f64 = 6.0;
@@ -53,20 +56,31 @@ pub(super) struct Estimate {
     pub(super) following: Following,
     /// Whether each hour of the week has a band of its own, and not that of hours which it was never seen among.
     pub(super) is_own: [bool; HOURS_OF_WEEK],
+    /// What the centres hold of growth.
+    pub(super) growth: Growth,
 }
 
 impl Estimate {
-    pub(super) fn new(series: &Series, levels: &[Level], removal: bool) -> Self {
+    /// `next`: when the hours come that it is for.
+    pub(super) fn new(series: &Series, levels: &[Level], removal: bool, next: Next) -> Self {
         let spread = spread_within(series);
         let mut kept = vec![true; series.blocks.len()];
         let raw: Vec<f64> = series.blocks.iter().map(|block| block.median).collect();
         let mut following = Following::none();
         let mut values = raw.clone();
         let mut shaped = shape(series, &values, &kept, levels, spread);
-        if let Some(found) = Following::find(series, &raw, &shaped.foretold, spread) {
-            following = found;
-            values = following.apply(&raw);
-            shaped = shape(series, &values, &kept, levels, spread);
+        let seasons = Following::without_growth(series, &raw).into_iter();
+        let seasons = seasons.map(|still| shape(series, &still, &kept, levels, spread).foretold);
+        let seasons: Vec<Vec<f64>> = std::iter::once(shaped.foretold.clone()).chain(seasons).collect();
+        let mut least = f64::INFINITY;
+        for season in seasons {
+            let Some(found) = Following::find(series, &raw, &season, spread, next) else { continue };
+            let moved = found.apply(&raw);
+            let followed = shape(series, &moved, &kept, levels, spread);
+            let left = moved.iter().zip(&followed.foretold).map(|(value, foretold)| (value - foretold).abs()).sum();
+            if left < least {
+                (least, following, values, shaped) = (left, found, moved, followed);
+            }
         }
         if removal && leave_incidents_out(series, &values, &shaped.every, &mut kept, spread) {
             shaped = shape(series, &values, &kept, levels, spread);
@@ -118,6 +132,13 @@ impl Estimate {
         for (scale, centre) in scale.iter_mut().zip(centre) {
             *scale = f64::max(*scale, centre.abs() * FLOOR_OF_CENTRE).max(floor);
         }
+        // Where hours are not told apart, a day's growth is part of their spread.
+        let told_apart = shaped.depths.iter().filter(|depth| levels[**depth].groups >= HOURS_OF_DAY).count();
+        let growth = if told_apart * 2 > HOURS_OF_WEEK { following.growth } else { Growth::NONE };
+        // Some of the hour that is not over comes now, and some a day later.
+        for scale in scale.iter_mut().skip(usize::from(next.hour_of_day)).step_by(HOURS_OF_DAY) {
+            *scale = f64::hypot(*scale, f64::from(growth.per_day) / 2.0);
+        }
         // What the other days say of a scale, as a share of what all days say.
         let all = group_medians(series, &logarithms, &kept, levels, &depths);
         let foretold = series.blocks.iter().enumerate().map(|(index, block)| {
@@ -125,7 +146,7 @@ impl Estimate {
             (shaped.foretold[index], scale[block.hour] * ratio)
         });
         let foretold = foretold.collect();
-        Self { centre, scale, foretold, kept, following, is_own: apart.map(|apart| apart.is_none()) }
+        Self { centre, scale, foretold, kept, following, is_own: apart.map(|apart| apart.is_none()), growth }
     }
 
     /// Whether a value of a block lies far from its hour's centre.

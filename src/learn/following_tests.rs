@@ -84,6 +84,26 @@ fn slow_growth_is_followed_to_the_coming_day() {
 }
 
 #[test]
+fn growth_is_followed_to_the_hour_whenever_it_is_learnt_and_said_to_be_growth() {
+    let value = |at: i64| 500.0 + 10.0 * (at - MONDAY) as f64 / DAY as f64 + 0.1 * noise(at);
+    // Not a whole number of weeks, and once without the last hours.
+    for (days, hours, seen) in [(7, 1, 1), (8, 0, 0), (9, 5, 5), (9, 5, 0), (14, 0, 0), (14, 12, 12), (14, 23, 18)] {
+        let now = MONDAY + days * DAY + hours * HOUR_MS + 20 * MINUTE;
+        let until = MONDAY + days * DAY + seen * HOUR_MS + 20 * MINUTE;
+        let samples: Vec<Sample> = samples(days + 1, value).into_iter().filter(|sample| sample.at <= until).collect();
+        let profile = learn(&samples, &Options { now, ..options(14) }).unwrap();
+        for later in 1..24 {
+            let at = now.div_euclid(HOUR_MS) * HOUR_MS + later * HOUR_MS + 30 * MINUTE;
+            let hour = hour_of_week(at);
+            let centre = f64::from(profile.centre[hour]);
+            assert!((centre - value(at)).abs() < 1.5, "{days} days {hours} h, {later} h later: {centre} {}", value(at));
+        }
+        assert!((profile.growth.per_day - 10.0).abs() < 1.0, "{days} days: {:?}", profile.growth);
+    }
+    assert_eq!(learnt(14, |at| 500.0 + 5.0 * noise(at)).growth, Growth::NONE);
+}
+
+#[test]
 fn growth_in_proportion_keeps_the_shape_of_the_day() {
     let season = |at: i64| if (9..17).contains(&of_day(at)) { 900.0 } else { 200.0 };
     let growth = |at: i64| 1.0 + 0.02 * (at - MONDAY) as f64 / DAY as f64;

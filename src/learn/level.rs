@@ -4,12 +4,16 @@
 //! **The rule.** Each day's level is the median over its hours of what is left of the season. Each day is then foretold
 //! from the days before it in three ways: the median of all of them, the median of the last five, the Theil–Sen line
 //! through all. The first is kept unless another is clearly better ([`BETTER`]) or the last three days confirm a shift;
-//! then every hour of history is moved to the level at which that way foretells the coming day. So a shift counts once it
+//! then every hour of history is moved to the level at which that way foretells the next such hour of the day. So a shift counts once it
 //! has lasted for three days (an incident of two is not learnt as normal), and slow growth is followed. A shift that was
 //! confirmed is an event: the days on which it was not foretold are no part of how much the level varies.
 //!
 //! The level moves in proportion where the season does (more customers), else by the same amount in every hour.
 
+use std::cmp::Ordering;
+
+use super::calendar::{Clock, absolute_hour};
+use super::profile::Growth;
 use super::series::Series;
 use crate::stats;
 
@@ -25,11 +29,15 @@ const NEGLIGIBLE: f64 = 0.25;
 const LAST_DAYS: usize = 5;
 /// Days from which on a day is foretold.
 const FIRST_DAYS: usize = 5;
-/// Days needed at least: three are foretold.
-const LEAST_DAYS: usize = FIRST_DAYS + 3;
+/// Days needed at least for a line: two are foretold, so that growth is told from a season by the first ready profile.
+const LEAST_DAYS: usize = FIRST_DAYS + 2;
+/// Days needed at least for another level than that of all days.
+const LEAST_DAYS_SHIFTED: usize = FIRST_DAYS + CONFIRMING_DAYS;
 /// Days that confirm a shift, and sigmas of a day's level from which it is one.
 const CONFIRMING_DAYS: usize = 3;
 const SHIFT_SIGMAS: f64 = 4.0;
+/// Chance below which whole days rise or fall steadily: of seven days, each beyond the one before.
+const STEADY_CHANCE: f64 = 0.02;
 /// Hours that a day must have been seen in.
 const LEAST_HOURS: usize = 6;
 
@@ -37,6 +45,8 @@ const LEAST_HOURS: usize = 6;
 pub(super) struct Following {
     /// Factor and offset per block; empty when nothing moves.
     moves: Vec<(f64, f64)>,
+    /// What its blocks hold of growth then.
+    pub(super) growth: Growth,
 }
 
 /// Level of one day.
@@ -93,7 +103,7 @@ fn middle(values: impl Iterator<Item = f64>) -> f64 {
 impl Following {
     /// Nothing moves.
     pub(super) fn none() -> Self {
-        Self { moves: Vec::new() }
+        Self { moves: Vec::new(), growth: Growth::NONE }
     }
 
     /// A value of a block, at the level of today.
@@ -110,26 +120,39 @@ impl Following {
         self.moves.iter().zip(medians).map(|((factor, offset), median)| median * factor + offset).collect()
     }
 
-    /// Finds how the level moves. `season`: what the shape foretells of each block; `spread`: usual distance of a sample
-    /// from its hour's median. `None` when nothing needs to be followed.
-    pub(super) fn find(series: &Series, medians: &[f64], season: &[f64], spread: f64) -> Option<Self> {
-        let levels = |left: fn(f64, f64) -> f64| -> Vec<(Day, usize)> {
-            let indices: Vec<usize> = (0..medians.len()).collect();
-            let of_day = indices.chunk_by(|one, next| series.blocks[*one].day == series.blocks[*next].day);
-            of_day
-                .filter(|of_day| of_day.len() >= LEAST_HOURS)
-                .map(|of_day| {
-                    let level = middle(of_day.iter().map(|index| left(medians[*index], season[*index])));
-                    (Day { at: series.blocks[of_day[0]].day as f64 + 0.5, level }, of_day[0])
-                })
-                .collect()
+    /// The medians of all blocks at the level of the last day, moved by equal amounts and, where all are positive, in
+    /// proportion; nothing unless whole days rise or fall so steadily that it is no chance. With growth in them, weekdays
+    /// and weekends would seem to be a season.
+    pub(super) fn without_growth(series: &Series, medians: &[f64]) -> Vec<Vec<f64>> {
+        let days: Vec<Day> = levels(series, |index| medians[index]).into_iter().map(|(day, _)| day).collect();
+        let Some(last) = days.last().filter(|_| days.len() >= LEAST_DAYS) else { return Vec::new() };
+        let line = Line::through(&days);
+        let values: Vec<f64> = days.iter().map(|day| day.level).collect();
+        let chance = stats::chance_of_rise(&values, line.slope);
+        if chance.min(1.0 - chance) >= STEADY_CHANCE {
+            return Vec::new();
+        }
+        let then = |index: usize| line.at(series.blocks[index].day as f64 + 0.5);
+        let today = line.at(last.at);
+        let each = |moved: &dyn Fn(usize, f64) -> f64| -> Vec<f64> {
+            medians.iter().enumerate().map(|(index, median)| moved(index, *median)).collect()
         };
-        let equal = levels(|median, season| median - season);
+        let mut still = vec![each(&|index, median| median + today - then(index))];
+        if medians.iter().enumerate().all(|(index, median)| *median > 0.0 && then(index) > 0.0) && today > 0.0 {
+            still.push(each(&|index, median| median * today / then(index)));
+        }
+        still
+    }
+
+    /// Finds how the level moves. `season`: what the shape foretells of each block; `spread`: usual distance of a sample
+    /// from its hour's median; `next`: when hours come that it is learnt for. `None` when nothing needs to be followed.
+    pub(super) fn find(series: &Series, medians: &[f64], season: &[f64], spread: f64, next: Next) -> Option<Self> {
+        let equal = levels(series, |index| medians[index] - season[index]);
         if equal.len() < LEAST_DAYS {
             return None;
         }
         let positive = medians.iter().chain(season).all(|value| *value > 0.0);
-        let share = positive.then(|| levels(|median, season| median / season));
+        let share = positive.then(|| levels(series, |index| medians[index] / season[index]));
         let left = |levels: &[(Day, usize)], of: fn(f64, f64) -> f64| -> f64 {
             let level = |index: usize| levels[levels.partition_point(|(_, begin)| *begin <= index).max(1) - 1].0.level;
             (0..medians.len()).map(|index| (medians[index] - of(season[index], level(index))).abs()).sum()
@@ -145,15 +168,16 @@ impl Following {
                 .sum();
             sum / (days.len() - FIRST_DAYS) as f64
         };
-        let (plain, last, line) = (error(Way::All), error(Way::Last), error(Way::Line));
         let negligible = NEGLIGIBLE * spread / unit.max(f64::MIN_POSITIVE);
-        let shifted = is_shifted(&days, negligible);
+        let may_shift = days.len() >= LEAST_DAYS_SHIFTED;
+        let (plain, line) = (error(Way::All), error(Way::Line));
+        let last = if may_shift { error(Way::Last) } else { f64::INFINITY };
+        let shifted = may_shift && is_shifted(&days, negligible);
         if !shifted && (plain < negligible || last.min(line) > BETTER * plain) {
             return None;
         }
         let way = if line < if shifted { LINE_BETTER * last } else { last } { Way::Line } else { Way::Last };
-        // Until the next refresh, a day later, half a day passes on average.
-        let today = way.foretell(&days, days.last()?.at + 1.0);
+        let foretold: Vec<f64> = (0..24).map(|hour| way.foretell(&days, next.day_of(hour))).collect();
         let line = Line::through(&days);
         let jump = SHIFT_SIGMAS * usual_step(&days).max(negligible);
         let moves = series.blocks.iter().map(|block| {
@@ -164,14 +188,63 @@ impl Following {
                 Way::Line => line.at(at),
                 _ => at_the_time(&days, index, jump),
             };
+            let coming = foretold[block.hour % 24];
             match share {
-                Some(_) if then > 0.0 && today > 0.0 => (today / then, 0.0),
+                Some(_) if then > 0.0 && coming > 0.0 => (coming / then, 0.0),
                 Some(_) => (1.0, 0.0),
-                None => (1.0, today - then),
+                None => (1.0, coming - then),
             }
         });
-        Some(Self { moves: moves.collect() })
+        let per_day = match way {
+            Way::Line if share.is_none() => line.slope,
+            Way::Line if foretold[0] > 0.0 => line.slope / foretold[0] * middle(season.iter().copied()),
+            _ => 0.0,
+        };
+        let growth = match per_day as f32 {
+            0.0 => Growth::NONE,
+            per_day => Growth { per_day, from: next.hour_of_day },
+        };
+        Some(Self { moves: moves.collect(), growth })
     }
+}
+
+/// When each hour of the day comes next, by the clock of the profile.
+#[derive(Clone, Copy)]
+pub(super) struct Next {
+    day: i64,
+    /// The hour that is not over: some of it is still to come, and some comes a day later.
+    pub(super) hour_of_day: u8,
+}
+
+impl Next {
+    pub(super) fn after(now: i64, clock: &Clock) -> Self {
+        let hour = absolute_hour(clock.local(now));
+        Self { day: hour.div_euclid(24), hour_of_day: hour.rem_euclid(24) as u8 }
+    }
+
+    /// The middle of the day on which an hour comes next, in days since the epoch.
+    fn day_of(self, hour_of_week: usize) -> f64 {
+        let later = match (hour_of_week % 24).cmp(&usize::from(self.hour_of_day)) {
+            Ordering::Less => 1.0,
+            Ordering::Equal => 0.5,
+            Ordering::Greater => 0.0,
+        };
+        self.day as f64 + 0.5 + later
+    }
+}
+
+/// The level of each day that was seen for long enough, as the median over its blocks of what `left` leaves of them by
+/// their index, and its first block.
+fn levels(series: &Series, left: impl Fn(usize) -> f64) -> Vec<(Day, usize)> {
+    let indices: Vec<usize> = (0..series.blocks.len()).collect();
+    let of_day = indices.chunk_by(|one, next| series.blocks[*one].day == series.blocks[*next].day);
+    of_day
+        .filter(|of_day| of_day.len() >= LEAST_HOURS)
+        .map(|of_day| {
+            let level = middle(of_day.iter().map(|index| left(*index)));
+            (Day { at: series.blocks[of_day[0]].day as f64 + 0.5, level }, of_day[0])
+        })
+        .collect()
 }
 
 /// The level of a day as it was foretold then from the last days; of the first days, and of those of a shift that was

@@ -32,7 +32,7 @@ pub use coverage::LEAST_SAMPLES;
 pub use findings::{Findings, decode, encode};
 pub use monthly_slot::{MOST_MONTHLY_SLOTS, MonthlySlot};
 pub use patterns::{Hour, MOST_PATTERNS, Pattern, PatternKind, Patterns, find_patterns};
-pub use profile::{Profile, Statistics};
+pub use profile::{Growth, Profile, Statistics};
 pub use tails::{Stretch, Tail, Tails};
 pub use usual_times::UsualTimes;
 pub use validate::{Held, Validation, validate};
@@ -40,6 +40,7 @@ pub use validate::{Held, Validation, validate};
 use calendar::HOUR_MS;
 use coverage::Coverage;
 use estimate::Estimate;
+use level::Next;
 use series::Series;
 
 /// One value of one metric at one instant.
@@ -130,7 +131,7 @@ pub fn learn_by(clock: &Clock, samples: &[Sample], older: &[Hour], options: &Opt
     };
     let series = Series::new(usable(), clock)?;
     let levels = shape::levels(options.daily, options.weekly);
-    let mut estimate = Estimate::new(&series, levels, options.outlier_removal);
+    let mut estimate = Estimate::new(&series, levels, options.outlier_removal, Next::after(options.now, clock));
     let (stretch, tails) = residuals::tails(&series, &estimate, options.outlier_removal).stretched();
     estimate.clamp(options.minimum, options.maximum);
 
@@ -144,6 +145,7 @@ pub fn learn_by(clock: &Clock, samples: &[Sample], older: &[Hour], options: &Opt
         ready: days >= READY_DAYS,
         minimum: options.minimum,
         maximum: options.maximum,
+        growth: estimate.growth,
         monthly: Vec::new(),
         centre: Box::new(estimate.centre.map(|value| value as f32)),
         scale: Box::new(estimate.scale.map(|value| value as f32)),

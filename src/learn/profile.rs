@@ -32,8 +32,33 @@ pub struct Profile {
     pub minimum: Option<f64>,
     /// Physical maximum: no band reaches above it.
     pub maximum: Option<f64>,
+    /// What the centres hold of growth: that part of them is no season.
+    pub growth: Growth,
     /// Hours of the month at which more than that is normal; at most [`super::MOST_MONTHLY_SLOTS`].
     pub monthly: Vec<MonthlySlot>,
+}
+
+/// Growth of a series, as the hours of its profile hold it: each lies at the level at which it comes next.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Growth {
+    /// In a day, in the metric's unit; 0 for a series that does not grow along a line, and where hours of the day are not
+    /// told apart.
+    pub per_day: f32,
+    /// Hour of the day in which it was learnt: the one after it comes first, and it itself half a day before and after.
+    pub from: u8,
+}
+
+impl Growth {
+    /// No growth.
+    pub const NONE: Self = Self { per_day: 0.0, from: 0 };
+
+    /// By how much the centre of an hour of the week lies above the day's middle because of it, in the metric's unit.
+    pub fn in_hour(self, hour_of_week: usize) -> f64 {
+        let hours_on = (hour_of_week + 24 - usize::from(self.from) % 24) % 24;
+        // In the hour of the learning itself: half of it then, half of it a day later.
+        let share = if hours_on == 0 { 0.5 } else { hours_on as f64 / 24.0 };
+        f64::from(self.per_day) * (share - 0.5)
+    }
 }
 
 impl Profile {

@@ -71,7 +71,37 @@ const HIGHEST: f64 = 0.99;
 /// bias and carried on. And because that was estimated too, the tail is Student's, with as many degrees of freedom as
 /// there are independent values. On noise from none to 0.95 from one value to the next, 96 values, alarms at 5 %, 1 %
 /// and 0.1 % are within a factor 2 of that.
+///
+/// Where what the line leaves goes on from one value to the next (what is left of a season, say), ranks cannot tell a steep
+/// line from chance. So a rise or a fall that even a random walk of such steps would not make by chance counts as well: noise
+/// makes none, for its steps go back and forth.
 pub fn chance_of_rise(values: &[f64], slope: f64) -> f64 {
+    let (ranks, steps) = (chance_of_ranks(values, slope), chance_of_steps(values));
+    if (steps - 0.5).abs() > (ranks - 0.5).abs() { steps } else { ranks }
+}
+
+/// Probability that a random walk without drift would rise so far with steps such as these: Student's t of their mean, its
+/// variance widened by how much alike neighbouring steps are. 0.5 with fewer than six.
+fn chance_of_steps(values: &[f64]) -> f64 {
+    let steps: Vec<f64> = values.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    let n = steps.iter().filter(|step| step.is_finite()).count() as f64;
+    if n < FEWEST as f64 {
+        return 0.5;
+    }
+    let mean = steps.iter().filter(|step| step.is_finite()).sum::<f64>() / n;
+    let variance = steps.iter().filter(|step| step.is_finite()).map(|step| (step - mean).powi(2)).sum::<f64>() / n;
+    let alike = autocorrelation(&steps, n);
+    let factor = (1.0 + alike) / (1.0 - alike);
+    let deviation = (variance * factor / (n - 1.0)).sqrt();
+    // Steps that are all the same, but for rounding.
+    let deviation = deviation.max(mean.abs() * f64::EPSILON);
+    if deviation.is_nan() || deviation <= 0.0 {
+        return 0.5;
+    }
+    student_tail(mean / deviation, (n / factor - 1.0).max(2.0))
+}
+
+fn chance_of_ranks(values: &[f64], slope: f64) -> f64 {
     let count = values.iter().filter(|value| value.is_finite()).count();
     if count < FEWEST {
         return 0.5;
@@ -118,11 +148,11 @@ fn ranks_without(values: &[f64], slope: f64) -> Vec<f64> {
 
 /// Correlation of neighbours, freed of the bias that a fitted line brings (Kendall, Biometrika 41, 1954), and with some
 /// caution; 0 to [`HIGHEST`].
-fn autocorrelation(ranks: &[f64], n: f64) -> f64 {
-    let mean = ranks.iter().filter(|rank| rank.is_finite()).sum::<f64>() / n;
-    let variance = ranks.iter().filter(|rank| rank.is_finite()).map(|rank| (rank - mean).powi(2)).sum::<f64>() / n;
+fn autocorrelation(values: &[f64], n: f64) -> f64 {
+    let mean = values.iter().filter(|value| value.is_finite()).sum::<f64>() / n;
+    let variance = values.iter().filter(|value| value.is_finite()).map(|value| (value - mean).powi(2)).sum::<f64>() / n;
     let both = |pair: &[f64]| pair[0].is_finite() && pair[1].is_finite();
-    let neighbours = ranks.windows(2).filter(|pair| both(pair));
+    let neighbours = values.windows(2).filter(|pair| both(pair));
     let (count, sum) =
         neighbours.fold((0.0, 0.0), |(count, sum), pair| (count + 1.0, sum + (pair[0] - mean) * (pair[1] - mean)));
     let found = if count > 0.0 && variance > 0.0 { sum / count / variance * (1.0 - 1.0 / n) } else { 0.0 };

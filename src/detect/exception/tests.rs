@@ -10,6 +10,7 @@ const NORMAL: Normal = Normal {
     confidence: 0.9,
     stretch: crate::learn::Stretch::NONE,
     tails: &crate::learn::Tails::GAUSSIAN,
+    growth: 0.0,
 };
 
 fn spec() -> AnomalyExceptionSpec {

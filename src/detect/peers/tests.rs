@@ -12,7 +12,7 @@ const BOTH: Peers = Peers { below: Some(3.0), above: Some(3.0), least: 0.0, acce
 
 fn normal(centre: f64, scale: f64) -> Normal<'static> {
     let tails = &Tails::GAUSSIAN;
-    Normal { centre, scale, minimum: 0.0, maximum: f64::INFINITY, confidence: 1.0, stretch: Stretch::NONE, tails }
+    Normal { centre, scale, minimum: 0.0, maximum: f64::INFINITY, confidence: 1.0, stretch: Stretch::NONE, tails, growth: 0.0 }
 }
 
 /// The own normal, and the peers' values with theirs.

@@ -13,6 +13,7 @@ fn normal() -> Normal<'static> {
         confidence: 0.8,
         stretch: Stretch::NONE,
         tails: &Tails::GAUSSIAN,
+        growth: 0.0,
     }
 }
 

@@ -23,6 +23,7 @@ fn profile(centre: impl Fn(usize) -> f32, ready: bool) -> Profile {
         ready,
         minimum: Some(0.0),
         maximum: None,
+        growth: crate::learn::Growth::NONE,
         monthly: Vec::new(),
     }
 }
