@@ -9,8 +9,9 @@ use super::replay::Known;
 use super::when::When;
 use crate::learn::{Growth, HOURS_OF_WEEK, MonthlySlot, Profile, Stretch, Tails};
 
-/// Series of a block: 1 KiB of each hour lies side by side.
-const BLOCK: usize = 128;
+/// Series of a block: half a KiB of each hour lies side by side. A block stays below what the allocator maps for itself and
+/// rounds up to whole pages.
+const BLOCK: usize = 64;
 
 /// What is usual in one hour of the week.
 #[derive(Clone, Copy)]
@@ -23,16 +24,17 @@ impl Usual {
     const UNKNOWN: Self = Self { centre: f32::NAN, scale: f32::NAN };
 }
 
-/// What holds for all hours of a series.
+/// What holds for all hours of a series. Of what grows, apart, in as little room as there is.
 #[derive(Clone, Copy)]
 pub(super) struct AllHours {
     state: State,
+    growth_from: u8,
+    growth_per_day: f32,
     pub minimum: f32,
     pub maximum: f32,
     pub confidence: f32,
     pub stretch: Stretch,
     pub tails: Tails,
-    pub growth: Growth,
 }
 
 /// What is known of a series.
@@ -47,12 +49,13 @@ enum State {
 impl AllHours {
     pub const UNKNOWN: Self = Self {
         state: State::Unready,
+        growth_from: Growth::NONE.from,
+        growth_per_day: Growth::NONE.per_day,
         minimum: f32::NEG_INFINITY,
         maximum: f32::INFINITY,
         confidence: 0.0,
         stretch: Stretch::NONE,
         tails: Tails::GAUSSIAN,
-        growth: Growth::NONE,
     };
 
     fn of(profile: &Profile) -> Self {
@@ -67,7 +70,8 @@ impl AllHours {
             confidence: profile.confidence as f32,
             stretch: profile.stretch,
             tails: profile.tails,
-            growth: profile.growth,
+            growth_from: profile.growth.from,
+            growth_per_day: profile.growth.per_day,
         }
     }
 
@@ -81,7 +85,7 @@ impl AllHours {
             confidence: f64::from(self.confidence),
             stretch: self.stretch,
             tails: &self.tails,
-            growth: self.growth.in_hour(hour),
+            growth: Growth { per_day: self.growth_per_day, from: self.growth_from }.in_hour(hour),
         }
     }
 }
@@ -173,12 +177,17 @@ impl Columns {
         Some(self.monthly.get(&series).map_or(normal, |slots| normal.in_month(slots, when)))
     }
 
-    /// Whether a value lies within so many sigma of what is usual in that hour, and clearly so: rounding decides nothing.
-    /// False where more has to be looked at.
-    pub(super) fn is_within(&self, series: usize, hour: usize, value: f32, (below, above): (f32, f32)) -> bool {
+    /// How much longer than the scale a sigma to each side is, where nothing but centre and scale of the hour says what is
+    /// normal; `None` where that is not known, or more has to be looked at.
+    pub(super) fn plain_stretch(&self, series: usize) -> Option<Stretch> {
         let AllHours { state, stretch, .. } = self.all_hours(series);
+        (*state == State::Ready).then_some(*stretch)
+    }
+
+    /// Whether a value lies within so many times the scale below and above the centre of that hour.
+    pub(super) fn is_within(&self, series: usize, hour: usize, value: f32, (below, above): (f32, f32)) -> bool {
         let Usual { centre, scale } = self.usual(series, hour);
         let distance = value - centre;
-        *state == State::Ready && distance > -below * scale * stretch.below && distance < above * scale * stretch.above
+        distance > -below * scale && distance < above * scale
     }
 }

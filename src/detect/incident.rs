@@ -129,8 +129,8 @@ pub struct Incident {
     phase: Phase,
     /// First breach of this incident; of the last one while normal.
     onset: i64,
-    /// What the timer of this phase has counted, in ms.
-    held_ms: i64,
+    /// What the timer of this phase has counted, in ms: up to 49 days, and no rule waits for more than 30.
+    held_ms: u32,
     /// Time of the last judged value that the next one may be counted from.
     judged_at: Instant,
     /// Time of the last value, or of the first round without one.
@@ -232,12 +232,13 @@ impl Incident {
         let passed = self.judged_at.get().map_or(0, |before| at.saturating_sub(before));
         // A clock that was set back counts nothing.
         let credit = passed.min(expected.saturating_mul(CREDITED_INTERVALS)).max(0);
+        let credit = u32::try_from(credit).unwrap_or(u32::MAX);
         self.judged_at = Instant(at);
         let phase = self.judged(at, event == Event::Breach, credit, timing);
         Step { incident: self, data, phase }
     }
 
-    fn judged(&mut self, at: i64, breach: bool, credit: i64, timing: &Timing) -> Option<ChangeKind> {
+    fn judged(&mut self, at: i64, breach: bool, credit: u32, timing: &Timing) -> Option<ChangeKind> {
         match (self.phase, breach) {
             (Phase::Normal, false) | (Phase::Open, true) => None,
             (Phase::Normal, true) => {
@@ -251,7 +252,7 @@ impl Incident {
             }
             (Phase::Pending, true) => {
                 self.held_ms = self.held_ms.saturating_add(credit);
-                (self.held_ms >= timing.for_ms).then(|| self.enter(Phase::Open, ChangeKind::Opened))
+                (i64::from(self.held_ms) >= timing.for_ms).then(|| self.enter(Phase::Open, ChangeKind::Opened))
             }
             (Phase::Pending, false) => Some(self.enter(Phase::Normal, ChangeKind::Normal)),
             (Phase::Open, false) if timing.resolve_after_ms <= 0 => {
@@ -261,7 +262,8 @@ impl Incident {
             (Phase::Clearing, true) => Some(self.enter(Phase::Open, ChangeKind::Reopened)),
             (Phase::Clearing, false) => {
                 self.held_ms = self.held_ms.saturating_add(credit);
-                (self.held_ms >= timing.resolve_after_ms).then(|| self.enter(Phase::Normal, ChangeKind::Resolved))
+                (i64::from(self.held_ms) >= timing.resolve_after_ms)
+                    .then(|| self.enter(Phase::Normal, ChangeKind::Resolved))
             }
         }
     }

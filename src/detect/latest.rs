@@ -5,7 +5,7 @@ use std::collections::HashMap;
 /// Last value and its time, per series, and who is with whom.
 #[derive(Default)]
 pub(super) struct Latest {
-    /// `[series]`; meaningful where the time is.
+    /// `[series]`, as far as any is in a group; meaningful where the time is.
     value: Vec<f32>,
     /// Milliseconds since the Unix epoch; [`NEVER`] before the first value.
     at: Vec<i64>,
@@ -25,17 +25,15 @@ pub(super) struct Member {
 const NEVER: i64 = i64::MIN;
 
 impl Latest {
-    /// Room for so many more series.
-    pub fn take(&mut self, series: usize) {
-        self.value.resize(self.value.len() + series, 0.0);
-        self.at.resize(self.at.len() + series, NEVER);
-    }
-
     /// Puts a target with its series into a group; it leaves the one before.
     pub fn join(&mut self, target: usize, first: usize, metrics: usize, group: u64) {
         self.leave(target, first, metrics);
         if self.group.len() <= target {
             self.group.resize(target + 1, None);
+        }
+        if self.value.len() < first + metrics {
+            self.value.resize(first + metrics, 0.0);
+            self.at.resize(first + metrics, NEVER);
         }
         self.group[target] = Some(group);
         self.members.entry(group).or_default().push(Member { target, first, metrics });
@@ -43,8 +41,8 @@ impl Latest {
 
     /// Forgets a target and its values.
     pub fn leave(&mut self, target: usize, first: usize, metrics: usize) {
-        self.at[first..first + metrics].fill(NEVER);
         let Some(group) = self.group.get_mut(target).and_then(Option::take) else { return };
+        self.at[first..first + metrics].fill(NEVER);
         if let Some(members) = self.members.get_mut(&group) {
             members.retain(|member| member.target != target);
             if members.is_empty() {
@@ -77,6 +75,7 @@ impl Latest {
 
     /// Last value of a series and its time.
     pub fn value(&self, series: usize) -> Option<(f32, i64)> {
-        (self.at[series] != NEVER).then(|| (self.value[series], self.at[series]))
+        let at = self.at.get(series).copied().filter(|at| *at != NEVER)?;
+        Some((self.value[series], at))
     }
 }

@@ -105,6 +105,11 @@ impl RecordedRule {
         recorded
     }
 
+    /// Indices of the metrics that the rule judges.
+    pub fn judged(&self) -> &[usize] {
+        &self.judged
+    }
+
     /// Judges one row and learns from it. `at` in milliseconds since the Unix epoch, after that of the row before;
     /// `values` in the order of the metrics, NaN where there is none.
     pub fn row(&mut self, at: i64, values: &[f64]) -> Outcome {

@@ -117,7 +117,6 @@ impl Shard {
             return target;
         }
         let first = self.columns.take(metrics);
-        self.latest.take(metrics);
         self.slots.push(Slot {
             first,
             room: metrics,
@@ -173,6 +172,8 @@ impl Shard {
     pub fn set_profile(&mut self, target: usize, metric: usize, profile: Option<&Profile>) {
         if let Some(series) = self.series(target, metric) {
             self.columns.set(series, profile);
+            // A glance goes by the profile.
+            self.slots[target].rules_mut();
         }
     }
 
@@ -343,7 +344,7 @@ impl Shard {
         let (slot, watched) = self.watched(target, rule)?;
         let when = When::new(slot.clock.as_deref(), at);
         let around = Surroundings::new(&self.columns, &self.latest, target, (slot.first, slot.metrics), when)
-            .of(watched.rule.metric, watched.expected_interval_ms);
+            .of(watched.rule.metric, watched.expected_interval_ms());
         let values = &values[..values.len().min(slot.metrics)];
         watched.rule.judge(&watched.memory, &sight(&watched.rule, watched.exempt.active(), at, values, &around)?)
     }

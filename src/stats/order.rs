@@ -12,26 +12,34 @@ pub fn quantile(values: &mut [f32], share: f64) -> Option<f64> {
     quantiles(values, [share]).map(|[found]| found)
 }
 
-/// Several quantiles of finite values in one go: each is sought only among what lies above the one before it. Shares
-/// in ascending order. Reorders the values. `None` when there are none.
+/// Several quantiles of finite values in one go: the middle one of them splits the values that the others are sought among.
+/// Shares in ascending order. Reorders the values. `None` when there are none.
 pub fn quantiles<const N: usize>(values: &mut [f32], shares: [f64; N]) -> Option<[f64; N]> {
     let last = values.len().checked_sub(1)?;
     let mut found = [0.0; N];
-    let mut begin = 0;
-    for (found, share) in found.iter_mut().zip(shares) {
-        let position = last as f64 * share.clamp(0.0, 1.0);
-        // Shares that do not ascend are answered all the same, by a search from the start.
-        if (position.floor() as usize) < begin {
-            begin = 0;
-        }
-        let below = (position.floor() as usize).min(last);
-        *found = selected(&mut values[begin..], below - begin, position - below as f64);
-        begin = below;
-    }
+    let mut before = 0.0;
+    let positions = shares.map(|share| {
+        // Shares that do not ascend are taken for that of the one before.
+        before = (last as f64 * share.clamp(0.0, 1.0)).max(before);
+        before
+    });
+    select(values, 0, &positions, &mut found);
     Some(found)
 }
 
-/// The value of that rank, moved by `fraction` towards the next one.
+/// The values at these positions, in ascending order, of values whose first has the rank `begin` among all.
+fn select(values: &mut [f32], begin: usize, positions: &[f64], found: &mut [f64]) {
+    let middle = positions.len() / 2;
+    let Some(position) = positions.get(middle) else { return };
+    let rank = (position.floor() as usize - begin).min(values.len() - 1);
+    found[middle] = selected(values, rank, position.fract());
+    // The one that was found belongs to both sides, and so does its neighbour: they may be asked for again.
+    let end = (rank + 2).min(values.len());
+    select(&mut values[..end], begin, &positions[..middle], &mut found[..middle]);
+    select(&mut values[rank..], begin + rank, &positions[middle + 1..], &mut found[middle + 1..]);
+}
+
+/// The value of that rank, moved by `fraction` towards the next one, which is put behind it.
 fn selected(values: &mut [f32], rank: usize, fraction: f64) -> f64 {
     let (_, lower, above) = values.select_nth_unstable_by(rank, f32::total_cmp);
     let lower = f64::from(*lower);
@@ -39,8 +47,10 @@ fn selected(values: &mut [f32], rank: usize, fraction: f64) -> f64 {
     if fraction <= 0.0 {
         return lower;
     }
-    let upper = above.iter().copied().min_by(f32::total_cmp).map_or(lower, f64::from);
-    lower + fraction * (upper - lower)
+    let next = above.iter().enumerate().min_by(|one, other| one.1.total_cmp(other.1)).map(|(place, _)| place);
+    let Some(next) = next else { return lower };
+    above.swap(0, next);
+    lower + fraction * (f64::from(above[0]) - lower)
 }
 
 /// The median of finite values. Reorders them. `None` when there are none.
@@ -110,6 +120,8 @@ mod tests {
         fn several_quantiles_at_once_agree_with_each_alone(
             values in prop::collection::vec(-1e6_f32..1e6, 1..100), shares in prop::array::uniform3(0.0_f64..=1.0),
         ) {
+            let mut shares = shares;
+            shares.sort_by(f64::total_cmp);
             let alone = shares.map(|share| quantile(&mut values.clone(), share));
             let found = quantiles(&mut values.clone(), shares).map(|found| found.map(Some));
             prop_assert_eq!(found, Some(alone));

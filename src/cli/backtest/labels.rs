@@ -72,8 +72,8 @@ impl Tally {
         inside
     }
 
-    /// The figures: `incidents` in all, `inside` of them with an alarm in a window, over so long.
-    pub(super) fn figures(&self, incidents: u64, inside: u64, lasted_ms: i64, format: TimestampFormat) -> Agreement {
+    /// The figures: `incidents` in all, `inside` of them with an alarm in a window, over the data's time.
+    pub(super) fn figures(&self, incidents: u64, inside: u64, data: Window, format: TimestampFormat) -> Agreement {
         let found = self.found_at.iter().flatten().count();
         let windows: Vec<WindowFigures> = self
             .windows
@@ -83,6 +83,7 @@ impl Tally {
                 from: format.print(window.from),
                 to: format.print(window.to),
                 found: found_at.is_some(),
+                outside: window.to < data.from || window.from > data.to,
                 delay_seconds: found_at.map(|at| (at - window.from) as f64 / 1000.0),
             })
             .collect();
@@ -91,9 +92,11 @@ impl Tally {
         let median = delays.len().checked_sub(1).map(|last| f64::midpoint(delays[last / 2], delays[last.div_ceil(2)]));
         let share = |part: f64, whole: f64| (whole > 0.0).then(|| part / whole);
         let false_incidents = incidents - inside;
+        let lasted_ms = data.to.saturating_sub(data.from);
+        let within = windows.iter().filter(|window| !window.outside).count();
         Agreement {
             precision: share(inside as f64, incidents as f64),
-            recall: share(found as f64, windows.len() as f64),
+            recall: share(found as f64, within as f64),
             median_delay_seconds: median,
             false_incidents,
             false_incidents_per_week: share(false_incidents as f64, lasted_ms as f64 / WEEK_MS),
@@ -108,7 +111,7 @@ impl Tally {
 pub(super) struct Agreement {
     /// Share of the incidents with an alarm inside a window; `null` without incidents.
     pub precision: Option<f64>,
-    /// Share of the windows with an alarm inside; `null` without windows.
+    /// Share of the windows with an alarm inside, of those that the data reach; `null` without any.
     pub recall: Option<f64>,
     /// Median time from a window's beginning to the first alarm inside, of those that were found.
     pub median_delay_seconds: Option<f64>,
@@ -125,6 +128,8 @@ pub(super) struct WindowFigures {
     pub from: String,
     pub to: String,
     pub found: bool,
+    /// Before the first row or after the last one.
+    pub outside: bool,
     pub delay_seconds: Option<f64>,
 }
 
@@ -159,17 +164,20 @@ mod tests {
     #[test]
     fn precision_counts_incidents_and_recall_windows() {
         let window = |from: i64, to: i64| Window { from: from * 1000, to: to * 1000 };
-        let mut tally = Tally::new(vec![window(10, 20), window(30, 40), window(50, 60)]);
+        let week = 604_800;
+        let after = window(2 * week + 1, 3 * week);
+        let mut tally = Tally::new(vec![window(10, 20), window(30, 40), window(50, 60), after]);
         let inside = [5, 12, 15, 20, 61].into_iter().filter(|at| tally.alarm(at * 1000)).count();
         assert_eq!(inside, 3);
         assert!(tally.alarm(36_000));
-        let week = 604_800_000;
-        let figures = tally.figures(4, 2, 2 * week, TimestampFormat::default());
+        let figures = tally.figures(4, 2, window(0, 2 * week), TimestampFormat::default());
         assert_eq!(figures.precision, Some(0.5));
         assert_eq!(figures.recall, Some(2.0 / 3.0));
         assert_eq!(figures.median_delay_seconds, Some(4.0));
         assert_eq!((figures.false_incidents, figures.false_incidents_per_week), (2, Some(1.0)));
         let delays: Vec<Option<f64>> = figures.windows.iter().map(|window| window.delay_seconds).collect();
-        assert_eq!(delays, [Some(2.0), Some(6.0), None]);
+        assert_eq!(delays, [Some(2.0), Some(6.0), None, None]);
+        let outside: Vec<bool> = figures.windows.iter().map(|window| window.outside).collect();
+        assert_eq!(outside, [false, false, false, true], "and it counts as no miss");
     }
 }

@@ -28,7 +28,7 @@ pub(super) use arguments::BacktestArguments;
 use arguments::Sensitivity;
 use judge::Judge;
 use plot::Canvas;
-use report::BacktestReport;
+use report::{BacktestReport, JudgedBy};
 use source::Source;
 use summary::Summary;
 use svg::Picture;
@@ -71,10 +71,12 @@ pub(super) async fn run(
     let windows = arguments.labels.as_deref().map(labels::read).transpose()?;
     let Source { mut rows, name } = source::open(arguments, common).await?;
     let columns = rows.columns().to_vec();
-    let (mut judge, judged_by, sensitivity) = match &arguments.rule {
+    let (mut judge, by) = match &arguments.rule {
         Some(path) => {
             let judging = rule::read(path, &columns)?;
-            (Judge::Rule(Box::new(judging.recorded)), format!("rule {}", judging.name), None)
+            let judged = judging.recorded.judged().to_vec();
+            let by = JudgedBy { words: format!("rule {}", judging.name), sensitivity: None, columns: judged };
+            (Judge::Rule(Box::new(judging.recorded)), by)
         }
         None => {
             let word = match arguments.sensitivity {
@@ -82,7 +84,8 @@ pub(super) async fn run(
                 Sensitivity::Medium => "medium",
                 Sensitivity::High => "high",
             };
-            (Judge::shipped(&columns, arguments.sensitivity), "the shipped detectors".to_owned(), Some(word))
+            let by = JudgedBy { sensitivity: Some(word), ..JudgedBy::all("the shipped detectors", &columns) };
+            (Judge::shipped(&columns, arguments.sensitivity), by)
         }
     };
     // Before the rows, which may be many: a picture that cannot be written is said at once.
@@ -111,7 +114,7 @@ pub(super) async fn run(
         return Ok(0);
     }
     let format = rows.format();
-    let report = BacktestReport::new(&name, &columns, judged_by, sensitivity, format, summary, Canvas::of_output());
+    let report = BacktestReport::new(&name, &columns, by, format, summary, Canvas::of_output());
     if let Some(file) = picture_file {
         file.write(&picture(&report).draw())?;
     }
@@ -164,7 +167,7 @@ pub(super) fn judge_bytes(csv: &[u8], rule: Option<&[u8]>) -> Result<u64, String
     let mut summary = Summary::new(columns.len(), Some(Vec::new()));
     pass(&mut rows, &mut judge, Some(&mut std::io::sink()), Some(&mut summary)).map_err(|error| error.to_string())?;
     let (format, canvas) = (rows.format(), Canvas { width: 80, unicode: true });
-    let report = BacktestReport::new("f.csv", &columns, "any".to_owned(), None, format, summary, canvas);
+    let report = BacktestReport::new("f.csv", &columns, JudgedBy::all("any", &columns), format, summary, canvas);
     super::output::Report::text(&report, true, true, true);
     serde_json::to_string(&report).map_err(|error| error.to_string())?;
     picture(&report).draw();

@@ -55,6 +55,8 @@ pub(super) struct BacktestReport {
 pub(super) struct ColumnFacts {
     pub name: String,
     pub unit: &'static str,
+    /// Whether it is judged, and not only there.
+    pub judged: bool,
 }
 
 /// One incident.
@@ -91,12 +93,27 @@ pub(super) struct PeakFacts {
     pub departure: Option<&'static str>,
 }
 
+/// What judges.
+pub(super) struct JudgedBy {
+    pub words: String,
+    /// Of the shipped detectors.
+    pub sensitivity: Option<&'static str>,
+    /// Indices of the columns that it judges.
+    pub columns: Vec<usize>,
+}
+
+impl JudgedBy {
+    /// What judges every column.
+    pub(super) fn all(words: &str, columns: &[String]) -> Self {
+        Self { words: words.to_owned(), sensitivity: None, columns: (0..columns.len()).collect() }
+    }
+}
+
 impl BacktestReport {
     pub(super) fn new(
         source: &str,
         columns: &[String],
-        judged_by: String,
-        sensitivity: Option<&'static str>,
+        by: JudgedBy,
         format: TimestampFormat,
         summary: Summary,
         canvas: Canvas,
@@ -131,10 +148,14 @@ impl BacktestReport {
             columns: columns
                 .iter()
                 .enumerate()
-                .map(|(column, written)| ColumnFacts { name: name(column), unit: unit_of(written) })
+                .map(|(column, written)| ColumnFacts {
+                    judged: by.columns.contains(&column),
+                    name: name(column),
+                    unit: unit_of(written),
+                })
                 .collect(),
-            judged_by,
-            sensitivity,
+            judged_by: by.words,
+            sensitivity: by.sensitivity,
             from: summary.first.map(|at| format.print(at)),
             to: summary.last.map(|at| format.print(at)),
             rows: summary.rows,
@@ -152,7 +173,8 @@ impl BacktestReport {
     }
 
     fn heading(&self) -> String {
-        let names: Vec<&str> = self.columns.iter().map(|column| column.name.as_str()).collect();
+        let judged = self.columns.iter().filter(|column| column.judged);
+        let names: Vec<&str> = judged.map(|column| column.name.as_str()).collect();
         let sensitivity = self.sensitivity.map(|word| format!(", sensitivity {word}")).unwrap_or_default();
         let span = match (&self.from, &self.to) {
             (Some(from), Some(to)) => format!(", {from} to {to}"),
@@ -229,9 +251,11 @@ impl Report for BacktestReport {
         let mut tables = vec![self.incident_table(wide)];
         if let Some(labels) = &self.labels {
             let rows = labels.windows.iter().map(|window| {
-                let found = window.delay_seconds.map_or(Cell::toned("no", Tone::Bad), |seconds| {
-                    Cell::toned(format!("after {}", duration(seconds)), Tone::Good)
-                });
+                let found = match window.delay_seconds {
+                    Some(seconds) => Cell::toned(format!("after {}", duration(seconds)), Tone::Good),
+                    None if window.outside => "outside the data".into(),
+                    None => Cell::toned("no", Tone::Bad),
+                };
                 vec![window.from.as_str().into(), window.to.as_str().into(), found]
             });
             tables.push(Table { headers: vec!["LABELLED FROM", "TO", "FOUND"], rows: rows.collect() });
@@ -270,7 +294,11 @@ impl Report for BacktestReport {
 
 pub(super) fn agreement(labels: &Agreement) -> String {
     let found = labels.windows.iter().filter(|window| window.found).count();
-    let mut parts = vec![format!("{found} of {} found", labels.windows.len())];
+    let outside = labels.windows.iter().filter(|window| window.outside).count();
+    let mut parts = vec![format!("{found} of {} found", labels.windows.len() - outside)];
+    if outside > 0 {
+        parts.push(format!("{outside} outside the data"));
+    }
     if let Some(delay) = labels.median_delay_seconds {
         parts.push(format!("median delay {}", duration(delay)));
     }

@@ -153,6 +153,8 @@ impl Summary {
 
     pub(super) fn agreement(&self, format: TimestampFormat) -> Option<super::labels::Agreement> {
         let tally = self.tally.as_ref()?;
-        Some(tally.figures(self.incident_count, self.inside_count, self.lasted_ms(), format))
+        // Without rows, there are no data that a window could lie in.
+        let data = Window { from: self.first.unwrap_or(i64::MAX), to: self.last.unwrap_or(i64::MIN) };
+        Some(tally.figures(self.incident_count, self.inside_count, data, format))
     }
 }

@@ -7,6 +7,7 @@ use clap::Parser as _;
 use super::super::arguments::{Arguments, Command};
 use super::super::failure::EXIT_USAGE;
 use super::judge::Judged;
+use super::report::JudgedBy;
 use super::*;
 
 const EXAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/backtest");
@@ -121,6 +122,22 @@ fn the_example_is_judged_by_its_rule_as_the_operator_would() {
     let rows = backtest(&["--csv", &csv, "--rule", &rule, "-o", "csv"]).unwrap();
     let open = rows.lines().filter(|line| line.ends_with(",1") || line.ends_with(",2")).count();
     assert!(open >= 60 && rows.lines().count() == 2017, "{open}");
+}
+
+#[test]
+fn the_heading_names_what_the_rule_judges_and_not_every_column() {
+    let folder = tempfile::tempdir().unwrap();
+    let csv = file(folder.path(), "f.csv", "timestamp,a,b\n2026-03-01 00:00:00,1,2\n2026-03-01 00:00:10,1,2\n");
+    let rule = file(
+        folder.path(),
+        "r.yaml",
+        "apiVersion: dbmedic.io/v1alpha1\nkind: AnomalyRule\nmetadata: {name: r}\nspec:\n  baselineRef: {name: x}\n  \
+         severity: high\n  detect: {metric: b, limit: {above: 9}}\n",
+    );
+    let table = backtest(&["--csv", &csv, "--rule", &rule]).unwrap();
+    assert!(table.contains("Judged:     b by rule r\n"), "{table}");
+    let shipped = backtest(&["--csv", &csv]).unwrap();
+    assert!(shipped.contains("Judged:     a, b by the shipped detectors"), "{shipped}");
 }
 
 #[test]
@@ -244,7 +261,7 @@ pub(super) fn judged(text: &str, judge: &mut Judge) -> String {
     let format = rows.format();
     let names = rows.columns().to_vec();
     let canvas = Canvas { width: 80, unicode: true };
-    let report = BacktestReport::new("f.csv", &names, String::new(), None, format, summary, canvas);
+    let report = BacktestReport::new("f.csv", &names, JudgedBy::all("", &names), format, summary, canvas);
     picture(&report).draw();
     super::super::output::Report::text(&report, true, true, true);
     String::from_utf8(out).unwrap()

@@ -9,15 +9,15 @@ use crate::detect::verdict::PlainlyClear;
 /// Share of a distance in sigma that a glance judges by: nearer to a bound, exact arithmetic decides.
 const SURELY_WITHIN: f64 = 0.999;
 
-/// A rule at a glance.
+/// A rule at a glance. It knows the profile of its metric, and is made anew with it.
 #[derive(Clone, Copy)]
 pub(super) struct Glance {
-    metric: u32,
-    /// Least and greatest value, or sigmas below and above, that are surely clear.
-    bounds: (f32, f32),
+    metric: u16,
     by: By,
     /// Values passed since the rule was stepped last.
     passed: bool,
+    /// Least and greatest value, or scales below and above the centre, that are surely clear.
+    bounds: (f32, f32),
 }
 
 #[derive(Clone, Copy, Eq, PartialEq)]
@@ -25,21 +25,22 @@ enum By {
     /// It has to be stepped.
     Nothing,
     Value,
-    Sigmas,
+    Scales,
 }
 
 impl Glance {
     /// A rule that has to be stepped.
     pub const NONE: Self = Self { metric: 0, bounds: (0.0, 0.0), by: By::Nothing, passed: false };
 
-    /// What a clear value of this rule need not change: it is normal, has judged before, and nothing else counts.
-    pub fn at(watched: &Watched) -> Self {
+    /// What a clear value of this rule need not change: it is normal, has judged before, and nothing else counts. `first`:
+    /// where the series of its target begin.
+    pub fn at(watched: &Watched, columns: &Columns, first: usize) -> Self {
         let quiet = watched.incident.phase() == Phase::Normal
             && !watched.incident.no_data()
             && watched.judged == Some(true)
             && !watched.cold
             && watched.exempt.is_empty();
-        let (Some(clear), Ok(metric)) = (watched.rule.detector.plainly_clear(), u32::try_from(watched.rule.metric))
+        let (Some(clear), Ok(metric)) = (watched.rule.detector.plainly_clear(), u16::try_from(watched.rule.metric))
         else {
             return Self::NONE;
         };
@@ -52,7 +53,9 @@ impl Glance {
                 (By::Value, (not_below(lower).max(f32::MIN), -not_below(-upper).max(f32::MIN)))
             }
             PlainlyClear::Sigmas { below, above } => {
-                (By::Sigmas, ((below * SURELY_WITHIN) as f32, (above * SURELY_WITHIN) as f32))
+                let Some(stretch) = columns.plain_stretch(first + usize::from(metric)) else { return Self::NONE };
+                let scales = |sigmas: f64, stretch: f32| (sigmas * f64::from(stretch) * SURELY_WITHIN) as f32;
+                (By::Scales, (scales(below, stretch.below), scales(above, stretch.above)))
             }
         };
         Self { metric, bounds, by, passed: false }
@@ -60,12 +63,12 @@ impl Glance {
 
     /// Whether a round changes nothing for the rule, of a target whose series begin there, in that hour of the week.
     pub fn passes(&mut self, values: &[f32], columns: &Columns, first: usize, hour: usize) -> bool {
-        let metric = self.metric as usize;
+        let metric = usize::from(self.metric);
         let Some(value) = values.get(metric).copied() else { return false };
         let passes = match self.by {
             By::Nothing => false,
             By::Value => value >= self.bounds.0 && value <= self.bounds.1,
-            By::Sigmas => columns.is_within(first + metric, hour, value, self.bounds),
+            By::Scales => columns.is_within(first + metric, hour, value, self.bounds),
         };
         // Nothing is written for most: what is read only stays shared in the processor's caches.
         if passes && !self.passed {
@@ -101,6 +104,6 @@ mod tests {
 
     #[test]
     fn it_is_small() {
-        assert_eq!(size_of::<Glance>(), 16);
+        assert_eq!(size_of::<Glance>(), 12);
     }
 }

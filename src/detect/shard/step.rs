@@ -30,7 +30,7 @@ impl Shard {
             if !glance.passes(values, columns, first, when.hour) {
                 watched.take_up(glance, *last_round);
                 watched.step(&seen, changes);
-                *glance = Glance::at(watched);
+                *glance = Glance::at(watched, columns, first);
             }
         }
         *last_round = at;
@@ -47,7 +47,7 @@ impl Watched {
 
     fn step(&mut self, seen: &Seen<'_>, changes: &mut Vec<Change>) {
         let Seen { target, at, values, surroundings, meaning } = *seen;
-        let around = surroundings.of(self.rule.metric, self.expected_interval_ms);
+        let around = surroundings.of(self.rule.metric, self.expected_interval_ms());
         let edge = self.exempt.refresh(at, self.rule.metric, &self.rule.detector);
         let sight = sight(&self.rule, self.exempt.active(), at, values, &around);
         let event = match &sight {

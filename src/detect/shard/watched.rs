@@ -12,8 +12,8 @@ use crate::measure::ABSENT;
 pub(super) struct Watched {
     pub id: u64,
     pub rule: Arc<Rule>,
-    /// Time between two values of its metric, in ms.
-    pub expected_interval_ms: i64,
+    /// Time between two values of its metric, in ms; 49 days at most.
+    interval_ms: u32,
     pub incident: Incident,
     pub memory: Memory,
     /// The memory waits for its history: no verdict.
@@ -28,12 +28,17 @@ impl Watched {
         let TargetRule { id, rule, expected_interval_ms } = rule;
         let (memory, cold) = (rule.detector.memory(), rule.detector.history().is_some());
         let (incident, exempt) = (Incident::default(), Exempt::default());
-        Self { id, rule, expected_interval_ms, incident, memory, cold, judged: None, exempt }
+        let interval_ms = u32::try_from(expected_interval_ms.max(0)).unwrap_or(u32::MAX);
+        Self { id, rule, interval_ms, incident, memory, cold, judged: None, exempt }
+    }
+
+    pub fn expected_interval_ms(&self) -> i64 {
+        i64::from(self.interval_ms)
     }
 
     pub fn timing(&self) -> Timing {
         let Rule { for_ms, resolve_after_ms, .. } = *self.rule;
-        Timing { for_ms, resolve_after_ms, expected_interval_ms: self.expected_interval_ms }
+        Timing { for_ms, resolve_after_ms, expected_interval_ms: self.expected_interval_ms() }
     }
 
     /// Takes over what another state of the same rule has: the memory when it is judged in the same way, the incident
