@@ -4,9 +4,10 @@
 //! **The rule.** Each day's level is the median over its hours of what is left of the season. Each day is then foretold
 //! from the days before it in three ways: the median of all of them, the median of the last five, the Theil–Sen line
 //! through all. The first is kept unless another is clearly better ([`BETTER`]) or the last three days confirm a shift;
-//! then every hour of history is moved to the level at which that way foretells the next such hour of the day. So a shift counts once it
-//! has lasted for three days (an incident of two is not learnt as normal), and slow growth is followed. A shift that was
-//! confirmed is an event: the days on which it was not foretold are no part of how much the level varies.
+//! then every hour of history is moved to the level at which that way foretells the next such hour of the day. So a shift
+//! counts once it has lasted for three days (an incident of two is not learnt as normal), and growth is followed, and
+//! said ([`Growth`]). A shift that was confirmed is an event: the days on which it was not foretold are no part of how much
+//! the level varies.
 //!
 //! The level moves in proportion where the season does (more customers), else by the same amount in every hour.
 
@@ -41,7 +42,7 @@ const STEADY_CHANCE: f64 = 0.02;
 /// Hours that a day must have been seen in.
 const LEAST_HOURS: usize = 6;
 
-/// How the values of each block are moved to the level of today.
+/// How the values of each block are moved to the level at which its hour of the day comes next.
 pub(super) struct Following {
     /// Factor and offset per block; empty when nothing moves.
     moves: Vec<(f64, f64)>,
@@ -106,13 +107,13 @@ impl Following {
         Self { moves: Vec::new(), growth: Growth::NONE }
     }
 
-    /// A value of a block, at the level of today.
+    /// A value of a block, moved.
     pub(super) fn value(&self, block: usize, value: f32) -> f64 {
         let value = f64::from(value);
         self.moves.get(block).map_or(value, |(factor, offset)| value * factor + offset)
     }
 
-    /// The medians of all blocks, at the level of today.
+    /// The medians of all blocks, moved.
     pub(super) fn apply(&self, medians: &[f64]) -> Vec<f64> {
         if self.moves.is_empty() {
             return medians.to_vec();
@@ -197,13 +198,17 @@ impl Following {
         });
         let per_day = match way {
             Way::Line if share.is_none() => line.slope,
-            Way::Line if foretold[0] > 0.0 => line.slope / foretold[0] * middle(season.iter().copied()),
+            // What a day grew by is moved in proportion as well.
+            Way::Line => {
+                let coming = foretold.iter().sum::<f64>() / foretold.len() as f64;
+                let moved = middle(days.iter().map(|day| coming / line.at(day.at)));
+                line.slope * middle(season.iter().copied()) * moved
+            }
             _ => 0.0,
         };
-        let growth = match per_day as f32 {
-            0.0 => Growth::NONE,
-            per_day => Growth { per_day, from: next.hour_of_day },
-        };
+        let per_day = per_day as f32;
+        let grows = per_day.is_finite() && per_day != 0.0;
+        let growth = if grows { Growth { per_day, from: next.hour_of_day } } else { Growth::NONE };
         Some(Self { moves: moves.collect(), growth })
     }
 }
