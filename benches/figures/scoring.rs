@@ -62,8 +62,8 @@ pub fn profile() -> Result<Profile> {
     learn(&samples, &options).context("a profile of 14 days")
 }
 
-/// Targets with a profile and a sigma rule for each of their metrics, and a round for each of them. Values are within
-/// the band: what is counted is judging, not opening incidents.
+/// Targets with a profile and a sigma rule for each of their metrics, and a round for each of them; each target has peers
+/// of its own to come, as in the operator. Values vary as the profile says: of a thousand, three lie beyond three sigma.
 ///
 /// # Errors
 /// Nothing could be learnt.
@@ -86,10 +86,11 @@ pub fn fill(shard: &mut Shard, targets: usize, metrics: usize, interval_ms: i64)
         for metric in 0..metrics {
             shard.set_profile(target, metric, Some(&profile));
         }
+        shard.join(target, target as u64);
         shard.set_rules(target, rules.clone());
         let values = (0..metrics).map(|_| {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            100.0 + (state >> 60) as f32
+            if (state >> 32) % 1000 < 3 { 130.0 } else { 100.0 + (state >> 60) as f32 }
         });
         Round { target, at: 0, values: values.collect() }
     });

@@ -24,12 +24,11 @@ impl Usual {
     const UNKNOWN: Self = Self { centre: f32::NAN, scale: f32::NAN };
 }
 
-/// What holds for all hours of a series. Of what grows, apart, in as little room as there is.
+/// What holds for all hours of a series.
 #[derive(Clone, Copy)]
 pub(super) struct AllHours {
     state: State,
-    growth_from: u8,
-    growth_per_day: f32,
+    growth: Growth,
     pub minimum: f32,
     pub maximum: f32,
     pub confidence: f32,
@@ -49,8 +48,7 @@ enum State {
 impl AllHours {
     pub const UNKNOWN: Self = Self {
         state: State::Unready,
-        growth_from: Growth::NONE.from,
-        growth_per_day: Growth::NONE.per_day,
+        growth: Growth::NONE,
         minimum: f32::NEG_INFINITY,
         maximum: f32::INFINITY,
         confidence: 0.0,
@@ -70,22 +68,22 @@ impl AllHours {
             confidence: profile.confidence as f32,
             stretch: profile.stretch,
             tails: profile.tails,
-            growth_from: profile.growth.from,
-            growth_per_day: profile.growth.per_day,
+            growth: profile.growth,
         }
     }
 
-    /// What is normal in an hour of the week that has this centre and scale.
-    pub fn normal(&self, hour: usize, centre: f32, scale: f32) -> Normal<'_> {
+    /// What is normal at an instant in an hour of the week that has this centre and scale.
+    pub fn normal(&self, when: &When<'_>, centre: f32, scale: f32) -> Normal<'_> {
+        let (moved, growth) = self.growth.at(when.at, when.hour);
         Normal {
-            centre: f64::from(centre),
+            centre: f64::from(centre) + moved,
             scale: f64::from(scale),
             minimum: f64::from(self.minimum),
             maximum: f64::from(self.maximum),
             confidence: f64::from(self.confidence),
             stretch: self.stretch,
             tails: &self.tails,
-            growth: Growth { per_day: self.growth_per_day, from: self.growth_from }.in_hour(hour),
+            growth,
         }
     }
 }
@@ -170,7 +168,7 @@ impl Columns {
             return None;
         }
         let usual = self.usual(series, when.hour);
-        let normal = all_hours.normal(when.hour, usual.centre, usual.scale);
+        let normal = all_hours.normal(when, usual.centre, usual.scale);
         if all_hours.state == State::Ready {
             return Some(normal);
         }
@@ -180,8 +178,8 @@ impl Columns {
     /// How much longer than the scale a sigma to each side is, where nothing but centre and scale of the hour says what is
     /// normal; `None` where that is not known, or more has to be looked at.
     pub(super) fn plain_stretch(&self, series: usize) -> Option<Stretch> {
-        let AllHours { state, stretch, .. } = self.all_hours(series);
-        (*state == State::Ready).then_some(*stretch)
+        let AllHours { state, stretch, growth, .. } = self.all_hours(series);
+        (*state == State::Ready && growth.since().is_none()).then_some(*stretch)
     }
 
     /// Whether a value lies within so many times the scale below and above the centre of that hour.

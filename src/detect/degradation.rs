@@ -122,13 +122,18 @@ impl Detect for Degradation {
     fn take(&self, memory: &mut DegradationMemory, sight: &Sight<'_>) {
         if memory.window.take(&self.lengths, sight.at, sight.value) {
             memory.found = self.judge(&memory.window, sight);
-            memory.worse = memory.found.is_some_and(|course| {
+            // While too little is known, as after a gap, it neither begins nor is over.
+            if let Some(course) = memory.found {
                 let change = self.sign * (course.now - course.then);
                 let (by, persists) = (self.by.of(course.then), course.persistence_days >= PERSISTENT_DAYS);
                 let begins = change >= by && persists && course.chance < self.chance;
-                change > 0.0 && (begins || memory.worse && change >= OVER * by)
-            });
+                memory.worse = change > 0.0 && (begins || memory.worse && change >= OVER * by);
+            }
         }
+    }
+
+    fn resume(&self, memory: &mut DegradationMemory) {
+        memory.worse = true;
     }
 
     fn exceeds(&self, memory: &DegradationMemory, _: &Sight<'_>) -> Option<bool> {

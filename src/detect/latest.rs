@@ -5,7 +5,7 @@ use std::collections::HashMap;
 /// Last value and its time, per series, and who is with whom.
 #[derive(Default)]
 pub(super) struct Latest {
-    /// `[series]`, as far as any is in a group; meaningful where the time is.
+    /// `[series]`, as far as any has peers; meaningful where the time is.
     value: Vec<f32>,
     /// Milliseconds since the Unix epoch; [`NEVER`] before the first value.
     at: Vec<i64>,
@@ -31,10 +31,6 @@ impl Latest {
         if self.group.len() <= target {
             self.group.resize(target + 1, None);
         }
-        if self.value.len() < first + metrics {
-            self.value.resize(first + metrics, 0.0);
-            self.at.resize(first + metrics, NEVER);
-        }
         self.group[target] = Some(group);
         self.members.entry(group).or_default().push(Member { target, first, metrics });
     }
@@ -42,7 +38,9 @@ impl Latest {
     /// Forgets a target and its values.
     pub fn leave(&mut self, target: usize, first: usize, metrics: usize) {
         let Some(group) = self.group.get_mut(target).and_then(Option::take) else { return };
-        self.at[first..first + metrics].fill(NEVER);
+        if let Some(at) = self.at.get_mut(first..first + metrics) {
+            at.fill(NEVER);
+        }
         if let Some(members) = self.members.get_mut(&group) {
             members.retain(|member| member.target != target);
             if members.is_empty() {
@@ -51,12 +49,16 @@ impl Latest {
         }
     }
 
-    /// Notes the values of a round, for the peers of a target that is in a group.
+    /// Notes the values of a round, for the peers of a target that has any.
     pub fn note(&mut self, target: usize, first: usize, at: i64, values: &[f32]) {
-        if self.group.get(target).copied().flatten().is_none() {
+        if self.peers(target).next().is_none() {
             return;
         }
         let end = first + values.len();
+        if self.value.len() < end {
+            self.value.resize(end, 0.0);
+            self.at.resize(end, NEVER);
+        }
         let latest = self.value[first..end].iter_mut().zip(&mut self.at[first..end]);
         for ((last, seen), value) in latest.zip(values) {
             if value.is_finite() {

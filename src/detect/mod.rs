@@ -108,6 +108,10 @@ trait Detect: Sized {
     /// is what is known at the time of the replay.
     fn take(&self, _memory: &mut Self::Memory, _sight: &Sight<'_>) {}
 
+    /// Remembers that an incident of it is open, as it was before the process started anew: what ends one may be another
+    /// thing than what does not begin one.
+    fn resume(&self, _memory: &mut Self::Memory) {}
+
     /// Whether the value lies beyond the detector's bounds. `None`: no verdict, also while the memory is not enough:
     /// what is not known is never clear. This is the path of every sample: cheap.
     fn exceeds(&self, memory: &Self::Memory, sight: &Sight<'_>) -> Option<bool>;
@@ -248,6 +252,14 @@ macro_rules! detectors {
             pub fn take(&self, memory: &mut Memory, sight: &Sight<'_>) {
                 match (self, &mut memory.0) {
                     $((Self::$detector(detector), Remembered::$detector(memory)) => detector.take(memory, sight),)+
+                    _ => {}
+                }
+            }
+
+            /// Remembers that its incident is open. A memory of another detector is left as it is.
+            pub fn resume(&self, memory: &mut Memory) {
+                match (self, &mut memory.0) {
+                    $((Self::$detector(detector), Remembered::$detector(memory)) => detector.resume(memory),)+
                     _ => {}
                 }
             }

@@ -231,6 +231,9 @@ impl RecordedRule {
 }
 
 #[cfg(test)]
+mod growth;
+
+#[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
@@ -339,51 +342,6 @@ mod tests {
             sparse.row(MONDAY + day * DAY_MS, &[1.0]);
         }
         assert!(sparse.past[0].learnt_at.is_none() && sparse.past[0].samples.len() <= 17, "{:?}", sparse.past);
-    }
-
-    /// Numbers of the incidents over some weeks of a value each ten minutes, without those of one morning.
-    fn incidents_of(mut recorded: RecordedRule, days: i64, value: impl Fn(f64, i64) -> f64) -> Vec<u64> {
-        let rows = (0..days * 144).filter(|row| !(1300..1333).contains(row)).map(|row| {
-            let value = value(row as f64 / 144.0, row);
-            recorded.row(MONDAY + row * 10 * MINUTE, &[value]).incident
-        });
-        let mut found: Vec<u64> = rows.flatten().collect();
-        found.dedup();
-        found
-    }
-
-    /// Three uniform values: one standard deviation is 1.
-    fn noise(row: i64) -> f64 {
-        let one = |part: i64| (((row * 3 + part) as f64 * 12.989_8).sin() * 43_758.547).rem_euclid(1.0) * 2.0 - 1.0;
-        one(0) + one(1) + one(2)
-    }
-
-    /// A day and a week of people.
-    fn season(day: f64) -> f64 {
-        let of_day = 1.0 + 0.5 * ((day.rem_euclid(1.0) - 0.3) * std::f64::consts::TAU).sin();
-        if day.rem_euclid(7.0) < 5.0 { of_day } else { 0.6 * of_day }
-    }
-
-    #[test]
-    fn steady_growth_is_one_trend_to_the_end_however_often_profiles_are_learnt_and_no_departure_from_them() {
-        for noisy in [0.0, 0.01, 0.1] {
-            let growth = |day: f64, row: i64| 50.0 + 2.4 * day + noisy * noise(row);
-            let trend = recorded("trend", serde_json::json!({}));
-            assert_eq!(incidents_of(trend, 21, growth), [1], "trend, noise {noisy}");
-            let sigma = recorded("sigma", serde_json::json!({"above": 3, "below": 3}));
-            assert_eq!(incidents_of(sigma, 21, growth), Vec::<u64>::new(), "sigma, noise {noisy}");
-        }
-    }
-
-    #[test]
-    fn getting_slower_beside_a_daily_and_weekly_season_is_one_degradation() {
-        for (share, expected) in [(0.08, vec![1]), (0.0, vec![])] {
-            let slower = |day: f64, row: i64| {
-                20.0 * season(day) * (0.1 * noise(row)).exp() * (1.0 + share * (day - 20.0).max(0.0))
-            };
-            let degradation = recorded("degradation", serde_json::json!({"by": "20%", "over": "7d"}));
-            assert_eq!(incidents_of(degradation, 35, slower), expected, "{share} a day");
-        }
     }
 
     proptest! {

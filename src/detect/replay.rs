@@ -54,7 +54,7 @@ impl Around for Snapshot<'_> {
         let when = self.when.moved_to(at);
         let hour = when.hour;
         let known = self.known.get(metric)?.as_ref()?;
-        let normal = known.all_hours.normal(hour, *known.centre.get(hour)?, *known.scale.get(hour)?);
+        let normal = known.all_hours.normal(&when, *known.centre.get(hour)?, *known.scale.get(hour)?);
         Some(if known.monthly.is_empty() { normal } else { normal.in_month(&known.monthly, &when) })
     }
 

@@ -89,6 +89,8 @@ struct Slot {
     glances: Vec<Glance>,
     /// Time of the last round, in ms since the Unix epoch.
     last_round: i64,
+    /// Until when glances hold: no exception begins before.
+    quiet_until: i64,
 }
 
 impl Slot {
@@ -97,6 +99,7 @@ impl Slot {
         for (watched, glance) in self.rules.iter_mut().zip(&mut self.glances) {
             watched.take_up(glance, self.last_round);
         }
+        self.quiet_until = i64::MAX;
         &mut self.rules
     }
 }
@@ -127,6 +130,7 @@ impl Shard {
             rules: Vec::new(),
             glances: Vec::new(),
             last_round: 0,
+            quiet_until: i64::MAX,
         });
         self.slots.len() - 1
     }
@@ -223,6 +227,9 @@ impl Shard {
         }
         watched.cold = false;
         watched.memory = warmed.memory;
+        if watched.incident.phase().is_open() {
+            watched.rule.detector.resume(&mut watched.memory);
+        }
         let mut until = warmed.until;
         let Watched { rule, exempt, memory, .. } = watched;
         let (mut active, mut exempt_until) = (Active::None, i64::MIN);
@@ -273,6 +280,7 @@ impl Shard {
             return false;
         };
         watched.incident = Incident::restored(phase, onset);
+        watched.rule.detector.resume(&mut watched.memory);
         true
     }
 

@@ -125,6 +125,19 @@ mod tests {
     }
 
     #[test]
+    fn what_is_plainly_clear_does_not_exceed() {
+        for detector in [BOTH, Sigma { below: None, ..BOTH }, Sigma { above: None, ..BOTH }] {
+            let Some(PlainlyClear::Sigmas { below, above }) = detector.plainly_clear() else { panic!("{detector:?}") };
+            for value in (0..4000).map(|step| f64::from(step) / 20.0) {
+                let sigmas = NORMAL.sigmas(value);
+                if sigmas > -below && sigmas < above {
+                    assert_eq!(detector.exceeds(&(), &sight(value)), Some(false), "{detector:?} {value}");
+                }
+            }
+        }
+    }
+
+    #[test]
     fn without_a_profile_there_is_no_verdict() {
         assert_eq!(BOTH.exceeds(&(), &Sight::new(0, 0, 1e9)), None);
     }

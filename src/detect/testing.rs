@@ -20,7 +20,8 @@ pub struct Profiled<F: Fn(usize, usize) -> Option<f64>> {
 
 impl<F: Fn(usize, usize) -> Option<f64>> Profiled<F> {
     fn normal(&self, metric: usize, at: i64) -> Option<Normal<'_>> {
-        let centre = (self.centre)(metric, hour_of_week(at))?;
+        let (moved, growth) = self.growth.at(at, hour_of_week(at));
+        let centre = (self.centre)(metric, hour_of_week(at))? + moved;
         Some(Normal {
             centre,
             scale: self.scale,
@@ -29,7 +30,7 @@ impl<F: Fn(usize, usize) -> Option<f64>> Profiled<F> {
             confidence: 0.9,
             stretch: Stretch::NONE,
             tails: &Tails::GAUSSIAN,
-            growth: self.growth.in_hour(hour_of_week(at)),
+            growth,
         })
     }
 }

@@ -120,11 +120,19 @@ impl Detect for Trend {
     fn take(&self, memory: &mut TrendMemory, sight: &Sight<'_>) {
         if memory.window.take(&self.lengths, sight.at, sight.value) {
             memory.found = self.judge(&memory.window, sight);
-            // What has held for so long is over when a single look would not take it for a trend.
+            // What has held for so long is over when a single look would not take it for a trend. While too little is known,
+            // as after a gap, it neither holds nor is over.
             let accepted = if self.holds(memory) { LOOKS * self.chance } else { self.chance };
-            let exceeds = memory.found.is_some_and(|slope| self.is_beyond(&slope, accepted));
-            memory.held = if exceeds { memory.held.saturating_add(1) } else { 0 };
+            memory.held = match &memory.found {
+                Some(slope) if self.is_beyond(slope, accepted) => memory.held.saturating_add(1),
+                Some(_) => 0,
+                None => memory.held,
+            };
         }
+    }
+
+    fn resume(&self, memory: &mut TrendMemory) {
+        memory.held = memory.held.max(self.lengths.count);
     }
 
     fn exceeds(&self, memory: &TrendMemory, _: &Sight<'_>) -> Option<bool> {
@@ -298,8 +306,8 @@ mod tests {
     fn growth_that_a_profile_has_in_its_hours_is_found_all_the_same() {
         let rule = trend(&json!({}));
         // Ten a day: each hour lies at the level at which it came yesterday.
-        let growth = Growth { per_day: 10.0, from: 0 };
-        let mut watch = Watch::new(&rule, 1.0, move |_, hour| Some(105.0 + growth.in_hour(hour)));
+        let growth = Growth::within_days(10.0);
+        let mut watch = Watch::new(&rule, 1.0, move |_, hour| Some(100.0 + growth.at(MONDAY, hour).1));
         let value = |at: i64| 100.0 + 10.0 * (at - MONDAY) as f64 / DAY as f64 + 0.3 * noise(at);
         let found = watch.feed(MONDAY, MONDAY + 2 * DAY, 10 * MINUTE, value);
         assert_eq!(found.last().map(|(_, verdict)| *verdict), Some(Some(false)), "taken for a season");

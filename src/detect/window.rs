@@ -105,35 +105,73 @@ impl Window {
     }
 }
 
+/// What one way to take a season out has to leave of the way from stretch to stretch, as a share of what a plainer one does.
+const LESS: f64 = 0.9;
+
 /// Takes the season out of a window's medians: what the profile knows of the hours of the week, as far as it is a season
-/// and no growth. In proportion, where that leaves less. Without a ready profile they stay as they are.
+/// and no growth. By equal amounts for all of an hour; on the way from one hour to the next, or in proportion, where that
+/// leaves clearly less. Without a ready profile they stay as they are.
 pub(super) fn without_season(stretches: &mut [Stretch], sight: &Sight<'_>) {
-    let Some(seasons) = seasons(stretches, sight) else { return };
-    let present = || stretches.iter().zip(&seasons).filter(|(stretch, _)| stretch.median.is_finite());
-    let (count, sum) = present().fold((0.0, 0.0), |(count, sum), (_, season)| (count + 1.0, sum + season));
-    let level = sum / f64::max(count, 1.0);
-    let equally = |median: f64, season: f64| median - (season - level);
-    let in_proportion = |median: f64, season: f64| median * (level / season);
-    let is_positive = level > 0.0 && present().all(|(stretch, season)| stretch.median > 0.0 && *season > 0.0);
-    let variation = |left: &dyn Fn(f64, f64) -> f64| {
-        let left: Vec<f64> = present().map(|(stretch, season)| left(stretch.median, *season)).collect();
-        left.windows(2).map(|pair| (pair[1] - pair[0]).abs()).sum::<f64>()
-    };
-    let proportional = is_positive && variation(&in_proportion) < LESS * variation(&equally);
-    for (stretch, season) in stretches.iter_mut().zip(seasons) {
-        let left = if proportional { in_proportion(stretch.median, season) } else { equally(stretch.median, season) };
+    let ways: [(Season, Move); 4] = [
+        (of_hour, Move::Equal),
+        (of_hour, Move::InProportion),
+        (between_hours, Move::Equal),
+        (between_hours, Move::InProportion),
+    ];
+    let mut best: Option<(f64, Vec<f64>)> = None;
+    for (season, by) in ways {
+        let Some(left) = left_of(stretches, sight, season, by) else { continue };
+        let varies = variation(&left);
+        if best.as_ref().is_none_or(|(least, _)| varies < LESS * least) {
+            best = Some((varies, left));
+        }
+    }
+    let Some((_, left)) = best else { return };
+    for (stretch, left) in stretches.iter_mut().zip(left) {
         stretch.median = left;
     }
 }
 
-/// What is left of the way from one stretch to the next, as a share, below which a season is one in proportion.
-const LESS: f64 = 0.9;
+/// The season at an instant; `None` without a ready profile.
+type Season = fn(&Sight<'_>, i64) -> Option<f64>;
 
-/// What the profile knows of each stretch's hour, without growth; `None` without a ready profile.
-fn seasons(stretches: &[Stretch], sight: &Sight<'_>) -> Option<Vec<f64>> {
-    let season =
-        |stretch: &Stretch| sight.normal_at(sight.metric, stretch.at).map(|normal| normal.centre - normal.growth);
-    stretches.iter().map(season).collect()
+/// How a season moves a series about its level.
+#[derive(Clone, Copy)]
+enum Move {
+    Equal,
+    InProportion,
+}
+
+fn of_hour(sight: &Sight<'_>, at: i64) -> Option<f64> {
+    sight.normal_at(sight.metric, at).map(|normal| normal.centre - normal.growth)
+}
+
+/// On the straight line from the middle of one hour to that of the next.
+fn between_hours(sight: &Sight<'_>, at: i64) -> Option<f64> {
+    let half = HOUR_MS / 2;
+    let (before, after) = (of_hour(sight, at.saturating_sub(half))?, of_hour(sight, at.saturating_add(half))?);
+    let way = at.saturating_sub(half).rem_euclid(HOUR_MS) as f64 / HOUR_MS as f64;
+    Some(before + (after - before) * way)
+}
+
+/// The medians without their season; `None` where that is not known, or cannot be taken out in this way.
+fn left_of(stretches: &[Stretch], sight: &Sight<'_>, season: Season, by: Move) -> Option<Vec<f64>> {
+    let seasons: Vec<f64> = stretches.iter().map(|stretch| season(sight, stretch.at)).collect::<Option<_>>()?;
+    let present = || stretches.iter().zip(&seasons).filter(|(stretch, _)| stretch.median.is_finite());
+    let (count, sum) = present().fold((0.0, 0.0), |(count, sum), (_, season)| (count + 1.0, sum + season));
+    let level = sum / f64::max(count, 1.0);
+    let left = |median: f64, season: f64| match by {
+        Move::Equal => Some(median - (season - level)),
+        Move::InProportion if median <= 0.0 || season <= 0.0 => None,
+        Move::InProportion => Some(median * (level / season)),
+    };
+    stretches.iter().zip(seasons).map(|(stretch, season)| left(stretch.median, season)).collect()
+}
+
+/// The way that values go from one to the next.
+fn variation(values: &[f64]) -> f64 {
+    let present: Vec<f64> = values.iter().copied().filter(|value| value.is_finite()).collect();
+    present.windows(2).map(|pair| (pair[1] - pair[0]).abs()).sum()
 }
 
 #[cfg(test)]

@@ -7,14 +7,17 @@ use super::profile::{Growth, Profile, Statistics};
 use super::tails::{Stretch, Tail, Tails};
 
 /// First byte of the stored form. A change of layout gets another number, and old profiles are learnt anew.
-const VERSION: u8 = 4;
+pub(super) const VERSION: u8 = 4;
 
 /// Figures of a tail: three quantiles, scale and shape.
 const TAIL: usize = 5;
 
-/// Two columns of f32, two tails, two stretches, the growth, two counters and thirteen f64; one byte with the hour from which it grows; one with the readiness in its lowest
-/// bit and the number of hours of the month above it; the version byte before them.
-const LENGTH: usize = 1 + 2 * HOURS_OF_WEEK * 4 + 2 * TAIL * 4 + 3 * 4 + 2 * 8 + 13 * 8 + 2;
+/// Two columns of f32, two tails, two stretches, the growth of a day, two counters and thirteen f64; since when it grows;
+/// one byte with the readiness in its lowest bit and the number of hours of the month above it; the version byte before them.
+const LENGTH: usize = 1 + 2 * HOURS_OF_WEEK * 4 + 2 * TAIL * 4 + 3 * 4 + 2 * 8 + 13 * 8 + 4 + 1;
+
+/// Stored where no line is followed.
+const NO_LINE: i32 = i32::MIN;
 
 /// Bytes of an hour of the month: day, hour, level and scale.
 const SLOT: usize = 2 + 2 * 4;
@@ -76,7 +79,7 @@ impl Profile {
         for value in figures.into_iter().chain([self.days, self.confidence, lowest, highest]) {
             bytes.extend_from_slice(&value.to_le_bytes());
         }
-        bytes.push(self.growth.from);
+        bytes.extend_from_slice(&self.growth.since().unwrap_or(NO_LINE).to_le_bytes());
         bytes.push(u8::from(self.ready) | (monthly.len() as u8) << 1);
         for MonthlySlot { day, hour, level, scale } in monthly {
             bytes.extend_from_slice(&[*day, *hour]);
@@ -146,8 +149,8 @@ impl Profile {
             lowest,
             highest,
         ] = figures;
-        let [from] = take(&mut rest).ok_or(short)?;
-        if !per_day.is_finite() || from > 23 {
+        let since = i32::from_le_bytes(take(&mut rest).ok_or(short)?);
+        if !per_day.is_finite() {
             return Err(DecodeError::Value("the growth"));
         }
         let [flags] = take(&mut rest).ok_or(short)?;
@@ -192,7 +195,7 @@ impl Profile {
             ready,
             minimum: lowest.is_finite().then_some(lowest),
             maximum: highest.is_finite().then_some(highest),
-            growth: Growth { per_day, from },
+            growth: Growth::stored(per_day, Some(since).filter(|since| *since != NO_LINE)),
             monthly,
         };
         Ok((profile, rest))

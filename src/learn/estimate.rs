@@ -19,7 +19,7 @@
 
 use super::OUTLIER_SIGMAS;
 use super::calendar::HOURS_OF_WEEK;
-use super::level::{Following, Next};
+use super::level::{Following, Next, growth_of_steps};
 use super::profile::Growth;
 use super::series::Series;
 use super::shape::{Enough, Figures, Level};
@@ -69,17 +69,26 @@ impl Estimate {
         let mut following = Following::none();
         let mut values = raw.clone();
         let mut shaped = shape(series, &values, &kept, levels, spread);
-        let seasons = Following::without_growth(series, &raw).into_iter();
-        let seasons = seasons.map(|still| shape(series, &still, &kept, levels, spread).foretold);
-        let seasons: Vec<Vec<f64>> = std::iter::once(shaped.foretold.clone()).chain(seasons).collect();
+        // Not what the other days foretell: of a series that grows, that depends on which side of a day they lie.
+        let season = |values: &[f64], shaped: &Shaped| -> Vec<f64> {
+            let usual = group_medians(series, values, &kept, levels, &shaped.depths);
+            series.blocks.iter().map(|block| usual[block.hour]).collect()
+        };
+        let raw_season = season(&raw, &shaped);
+        let still = Following::without_growth(series, &raw).into_iter();
+        let mut seasons: Vec<Vec<f64>> =
+            still.map(|still| season(&still, &shape(series, &still, &kept, levels, spread))).collect();
+        if seasons.is_empty() {
+            seasons.push(raw_season.clone());
+        }
         let mut least = f64::INFINITY;
         for season in seasons {
             let Some(found) = Following::find(series, &raw, &season, spread, next) else { continue };
             let moved = found.apply(&raw);
             let followed = shape(series, &moved, &kept, levels, spread);
-            let left = moved.iter().zip(&followed.foretold).map(|(value, foretold)| (value - foretold).abs()).sum();
-            if left < least {
-                (least, following, values, shaped) = (left, found, moved, followed);
+            if found.error < least {
+                least = found.error;
+                (following, values, shaped) = (found, moved, followed);
             }
         }
         if removal && leave_incidents_out(series, &values, &shaped.every, &mut kept, spread) {
@@ -134,11 +143,11 @@ impl Estimate {
         }
         // Where hours are not told apart, a day's growth is part of their spread.
         let told_apart = shaped.depths.iter().filter(|depth| levels[**depth].groups >= HOURS_OF_DAY).count();
-        let growth = if told_apart * 2 > HOURS_OF_WEEK { following.growth } else { Growth::NONE };
-        // Some of the hour that is not over comes now, and some a day later.
-        for scale in scale.iter_mut().skip(usize::from(next.hour_of_day)).step_by(HOURS_OF_DAY) {
-            *scale = f64::hypot(*scale, f64::from(growth.per_day) / 2.0);
-        }
+        let growth = match following.growth {
+            _ if told_apart * 2 <= HOURS_OF_WEEK => Growth::NONE,
+            Growth::NONE => growth_of_steps(series, &raw, &raw_season),
+            growth => growth,
+        };
         // What the other days say of a scale, as a share of what all days say.
         let all = group_medians(series, &logarithms, &kept, levels, &depths);
         let foretold = series.blocks.iter().enumerate().map(|(index, block)| {

@@ -92,15 +92,36 @@ fn growth_is_followed_to_the_hour_whenever_it_is_learnt_and_said_to_be_growth() 
         let until = MONDAY + days * DAY + seen * HOUR_MS + 20 * MINUTE;
         let samples: Vec<Sample> = samples(days + 1, value).into_iter().filter(|sample| sample.at <= until).collect();
         let profile = learn(&samples, &Options { now, ..options(14) }).unwrap();
-        for later in 1..24 {
+        // For a week, whether it is learnt again tomorrow or not.
+        for later in 0..168 {
             let at = now.div_euclid(HOUR_MS) * HOUR_MS + later * HOUR_MS + 30 * MINUTE;
             let hour = hour_of_week(at);
-            let centre = f64::from(profile.centre[hour]);
-            assert!((centre - value(at)).abs() < 1.5, "{days} days {hours} h, {later} h later: {centre} {}", value(at));
+            let (moved, growth) = profile.growth.at(at, hour);
+            let centre = f64::from(profile.centre[hour]) + moved;
+            // On the day itself, and to a tenth of what it grows by after it.
+            let most = 1.5 + (later / 24) as f64;
+            assert!(
+                (centre - value(at)).abs() < most,
+                "{days} days {hours} h, {later} h later: {centre} {}",
+                value(at)
+            );
+            let first = f64::from(profile.centre[hour_of_week(now)]);
+            assert!((centre - growth - first).abs() < 2.0, "{later} h later: no season, {centre} {growth} {first}");
         }
         assert!((profile.growth.per_day - 10.0).abs() < 1.0, "{days} days: {:?}", profile.growth);
     }
-    assert_eq!(learnt(14, |at| 500.0 + 5.0 * noise(at)).growth, Growth::NONE);
+}
+
+#[test]
+fn noise_and_seasons_do_not_grow() {
+    for seed in 0..12 {
+        let noise = |at: i64| noise(at + seed * 1_000_003);
+        let people = |at: i64| if hour_of_week(at) >= 120 { 60.0 } else { 100.0 + (of_day(at) as f64 - 12.0).abs() };
+        for days in [7, 8, 14] {
+            assert_eq!(learnt(days, |at| 500.0 + 5.0 * noise(at)).growth, Growth::NONE, "noise, seed {seed}");
+            assert_eq!(learnt(days, |at| people(at) + 3.0 * noise(at)).growth, Growth::NONE, "people, seed {seed}");
+        }
+    }
 }
 
 #[test]

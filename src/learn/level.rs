@@ -11,9 +11,7 @@
 //!
 //! The level moves in proportion where the season does (more customers), else by the same amount in every hour.
 
-use std::cmp::Ordering;
-
-use super::calendar::{Clock, absolute_hour};
+use super::calendar::{Clock, HOUR_MS, absolute_hour};
 use super::profile::Growth;
 use super::series::Series;
 use crate::stats;
@@ -30,7 +28,7 @@ const NEGLIGIBLE: f64 = 0.25;
 const LAST_DAYS: usize = 5;
 /// Days from which on a day is foretold.
 const FIRST_DAYS: usize = 5;
-/// Days needed at least for a line: two are foretold, so that growth is told from a season by the first ready profile.
+/// Days needed at least for a line: as many as a ready profile has, and two of them are foretold.
 const LEAST_DAYS: usize = FIRST_DAYS + 2;
 /// Days needed at least for another level than that of all days.
 const LEAST_DAYS_SHIFTED: usize = FIRST_DAYS + CONFIRMING_DAYS;
@@ -39,6 +37,8 @@ const CONFIRMING_DAYS: usize = 3;
 const SHIFT_SIGMAS: f64 = 4.0;
 /// Chance below which whole days rise or fall steadily: of seven days, each beyond the one before.
 const STEADY_CHANCE: f64 = 0.02;
+/// Share of the steps from one day to the next that go the same way where a series grows and falls back now and then.
+const STEPS_ALIKE: f64 = 0.8;
 /// Hours that a day must have been seen in.
 const LEAST_HOURS: usize = 6;
 
@@ -48,6 +48,8 @@ pub(super) struct Following {
     moves: Vec<(f64, f64)>,
     /// What its blocks hold of growth then.
     pub(super) growth: Growth,
+    /// Mean error of a day's level as foretold from the days before, in the unit of the values.
+    pub(super) error: f64,
 }
 
 /// Level of one day.
@@ -104,7 +106,7 @@ fn middle(values: impl Iterator<Item = f64>) -> f64 {
 impl Following {
     /// Nothing moves.
     pub(super) fn none() -> Self {
-        Self { moves: Vec::new(), growth: Growth::NONE }
+        Self { moves: Vec::new(), growth: Growth::NONE, error: 0.0 }
     }
 
     /// A value of a block, moved.
@@ -145,7 +147,7 @@ impl Following {
         still
     }
 
-    /// Finds how the level moves. `season`: what the shape foretells of each block; `spread`: usual distance of a sample
+    /// Finds how the level moves. `season`: what is usual in each block's hour; `spread`: usual distance of a sample
     /// from its hour's median; `next`: when hours come that it is learnt for. `None` when nothing needs to be followed.
     pub(super) fn find(series: &Series, medians: &[f64], season: &[f64], spread: f64, next: Next) -> Option<Self> {
         let equal = levels(series, |index| medians[index] - season[index]);
@@ -160,6 +162,13 @@ impl Following {
         };
         let equally = left(&equal, |season, level| season + level);
         let share = share.filter(|share| left(share, |season, level| season * level) < BETTER_IN_PROPORTION * equally);
+        // A level that falls to nothing along its line has no share to move by.
+        let stays_positive = |days: &[(Day, usize)]| {
+            let days: Vec<Day> = days.iter().map(|(day, _)| *day).collect();
+            let line = Line::through(&days);
+            days.first().is_some_and(|first| line.at(first.at) > 0.0) && line.at(next.day_of(0)) > 0.0
+        };
+        let share = share.filter(|share| stays_positive(share));
         let unit = if share.is_some() { middle(season.iter().copied()) } else { 1.0 };
         let days: Vec<Day> = share.as_ref().unwrap_or(&equal).iter().map(|(day, _)| *day).collect();
 
@@ -178,6 +187,7 @@ impl Following {
             return None;
         }
         let way = if line < if shifted { LINE_BETTER * last } else { last } { Way::Line } else { Way::Last };
+        let error = unit * error(way);
         let foretold: Vec<f64> = (0..24).map(|hour| way.foretell(&days, next.day_of(hour))).collect();
         let line = Line::through(&days);
         let jump = SHIFT_SIGMAS * usual_step(&days).max(negligible);
@@ -206,35 +216,45 @@ impl Following {
             }
             _ => 0.0,
         };
-        let per_day = per_day as f32;
-        let grows = per_day.is_finite() && per_day != 0.0;
-        let growth = if grows { Growth { per_day, from: next.hour_of_day } } else { Growth::NONE };
-        Some(Self { moves: moves.collect(), growth })
+        Some(Self { moves: moves.collect(), growth: Growth::along(per_day, next.began), error })
     }
+}
+
+/// What the hours of a day hold of growth that the level is not followed along, as one that falls back now and then has: the
+/// median step from one day to the next, where nearly all go the same way. `season`: what is usual in each block's hour.
+pub(super) fn growth_of_steps(series: &Series, medians: &[f64], season: &[f64]) -> Growth {
+    let days = levels(series, |index| medians[index] - season[index]);
+    let steps: Vec<f64> =
+        days.windows(2).map(|pair| (pair[1].0.level - pair[0].0.level) / (pair[1].0.at - pair[0].0.at)).collect();
+    let up = steps.iter().filter(|step| **step > 0.0).count() as f64;
+    let same = up.max(steps.len() as f64 - up);
+    if days.len() < LEAST_DAYS || same < STEPS_ALIKE * steps.len() as f64 {
+        return Growth::NONE;
+    }
+    Growth::within_days(middle(steps.into_iter()))
 }
 
 /// When each hour of the day comes next, by the clock of the profile.
 #[derive(Clone, Copy)]
 pub(super) struct Next {
     day: i64,
-    /// The hour that is not over: some of it is still to come, and some comes a day later.
-    pub(super) hour_of_day: u8,
+    /// The hour that it is: the rest of it is what comes next.
+    hour_of_day: usize,
+    /// Where that hour began, milliseconds since the Unix epoch.
+    began: i64,
 }
 
 impl Next {
     pub(super) fn after(now: i64, clock: &Clock) -> Self {
-        let hour = absolute_hour(clock.local(now));
-        Self { day: hour.div_euclid(24), hour_of_day: hour.rem_euclid(24) as u8 }
+        let local = clock.local(now);
+        let hour = absolute_hour(local);
+        let began = now.saturating_sub(local.rem_euclid(HOUR_MS));
+        Self { day: hour.div_euclid(24), hour_of_day: hour.rem_euclid(24) as usize, began }
     }
 
     /// The middle of the day on which an hour comes next, in days since the epoch.
-    fn day_of(self, hour_of_week: usize) -> f64 {
-        let later = match (hour_of_week % 24).cmp(&usize::from(self.hour_of_day)) {
-            Ordering::Less => 1.0,
-            Ordering::Equal => 0.5,
-            Ordering::Greater => 0.0,
-        };
-        self.day as f64 + 0.5 + later
+    fn day_of(self, hour_of_day: usize) -> f64 {
+        self.day as f64 + if hour_of_day < self.hour_of_day { 1.5 } else { 0.5 }
     }
 }
 

@@ -1,6 +1,6 @@
 //! What was learnt.
 
-use super::calendar::{Clock, HOURS_OF_WEEK, hour_of_month_by};
+use super::calendar::{Clock, HOUR_MS, HOURS_OF_WEEK, hour_of_month_by};
 use super::monthly_slot::MonthlySlot;
 use super::tails::{Stretch, Tails};
 
@@ -38,26 +38,68 @@ pub struct Profile {
     pub monthly: Vec<MonthlySlot>,
 }
 
-/// Growth of a series, as the hours of its profile hold it: each lies at the level at which it comes next.
+const QUARTER_MS: i64 = HOUR_MS / 4;
+/// Days that a line is followed for after it was learnt; as many as the default window has.
+const FOLLOWED_DAYS: i64 = 14;
+
+/// Growth of a series, as the hours of its profile hold it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Growth {
-    /// In a day, in the metric's unit; 0 for a series that does not grow along a line, and where hours of the day are not
-    /// told apart.
+    /// In a day, in the metric's unit; 0 for a series that does not grow, and where hours of the day are not told apart.
     pub per_day: f32,
-    /// Hour of the day in which it was learnt: the one after it comes first, and it itself half a day before and after.
-    pub from: u8,
+    /// See [`Self::since`].
+    since: i32,
 }
+
+/// In place of when a line was learnt. Growth is kept for every series: an `Option` would take half as much again.
+const NO_LINE: i32 = i32::MIN;
 
 impl Growth {
     /// No growth.
-    pub const NONE: Self = Self { per_day: 0.0, from: 0 };
+    pub const NONE: Self = Self { per_day: 0.0, since: NO_LINE };
 
-    /// By how much the centre of an hour of the week lies above the day's middle because of it, in the metric's unit.
-    pub fn in_hour(self, hour_of_week: usize) -> f64 {
-        let hours_on = (hour_of_week + 24 - usize::from(self.from) % 24) % 24;
-        // In the hour of the learning itself: half of it then, half of it a day later.
-        let share = if hours_on == 0 { 0.5 } else { hours_on as f64 / 24.0 };
-        f64::from(self.per_day) * (share - 0.5)
+    /// Where the level is followed along a line: the begin of the hour in which it was learnt, in quarters of an hour since
+    /// the Unix epoch (so far apart are the hours of any two clocks). Each hour of the day lies at the level at which it
+    /// comes next from then on. `None` where only the hours within a day hold growth.
+    pub fn since(self) -> Option<i32> {
+        (self.since != NO_LINE).then_some(self.since)
+    }
+
+    /// As it is stored: see [`Self::since`].
+    pub(in crate::learn) fn stored(per_day: f32, since: Option<i32>) -> Self {
+        Self { per_day, since: since.unwrap_or(NO_LINE) }
+    }
+
+    /// Along a line, learnt in the hour that began at an instant.
+    pub(super) fn along(per_day: f64, began: i64) -> Self {
+        let since = i32::try_from(began.div_euclid(QUARTER_MS)).ok();
+        Self::stored(per_day as f32, since).or_none()
+    }
+
+    /// Of the hours within a day alone.
+    pub fn within_days(per_day: f64) -> Self {
+        Self::stored(per_day as f32, None).or_none()
+    }
+
+    fn or_none(self) -> Self {
+        if self.per_day.is_finite() && self.per_day != 0.0 { self } else { Self::NONE }
+    }
+
+    /// Whether there is any.
+    pub fn is_none(self) -> bool {
+        self == Self::NONE
+    }
+
+    /// What has to be added to the centre of an hour of the week at an instant (ms since the Unix epoch), and what of the
+    /// sum is growth and no season; in the metric's unit. A line is followed no further than a fortnight.
+    pub fn at(self, at: i64, hour_of_week: usize) -> (f64, f64) {
+        let per_day = f64::from(self.per_day);
+        let Some(since) = self.since() else {
+            return (0.0, per_day * ((hour_of_week % 24) as f64 + 0.5) / 24.0);
+        };
+        let hours = at.saturating_sub(i64::from(since) * QUARTER_MS).div_euclid(HOUR_MS);
+        let days = hours.div_euclid(24).min(FOLLOWED_DAYS) as f64;
+        (per_day * days, per_day * (days + (hours.rem_euclid(24) as f64 + 0.5) / 24.0))
     }
 }
 
@@ -68,16 +110,17 @@ impl Profile {
         distance / f64::from(if distance < 0.0 { self.stretch.below } else { self.stretch.above })
     }
 
-    /// The same at an instant (milliseconds since the Unix epoch) by the clock that it was learnt by, with what comes once a
-    /// month.
+    /// The same at an instant (milliseconds since the Unix epoch) by the clock that it was learnt by, with growth since then
+    /// and with what comes once a month.
     pub fn sigmas_at(&self, clock: &Clock, at: i64, value: f64) -> f64 {
         let hour = clock.hour_of_week(at);
         let now = if self.monthly.is_empty() { None } else { hour_of_month_by(Some(clock), at) };
         let slot = now.and_then(|now| self.monthly.iter().find(|slot| slot.is_at(now)));
-        let usual = (f64::from(self.centre[hour]), f64::from(self.scale[hour]));
+        let (moved, _) = self.growth.at(at, hour);
+        let usual = (f64::from(self.centre[hour]) + moved, f64::from(self.scale[hour]));
         match slot.and_then(|slot| slot.raised(usual.0, usual.1, self.stretch)) {
             Some((centre, scale)) => (value - centre) / scale,
-            None => self.sigmas(hour, value),
+            None => self.sigmas(hour, value - moved),
         }
     }
 }

@@ -255,6 +255,17 @@ fn hours_of_the_month_are_stored_and_take_no_room_where_there_are_none() {
     assert_eq!(Profile::decode(&most.encode()), Ok(most));
 }
 
+#[test]
+fn growth_is_stored_and_what_is_none_is_refused() {
+    let profile = learnt(&series(8, MINUTE, |at| 10.0 + noise(at)), &options(8));
+    for growth in [Growth::NONE, Growth::within_days(0.5), Growth::along(-3.0, options(8).now)] {
+        let grown = Profile { growth, ..profile.clone() };
+        assert_eq!(Profile::decode(&grown.encode()), Ok(grown));
+    }
+    let broken = Profile { growth: Growth::stored(f32::NAN, None), ..profile };
+    assert_eq!(Profile::decode(&broken.encode()), Err(DecodeError::Value("the growth")));
+}
+
 fn any_samples() -> impl Strategy<Value = Vec<Sample>> {
     let value = prop_oneof![
         8 => -1e4_f32..1e4,
@@ -301,10 +312,11 @@ proptest! {
     #[test]
     fn no_bytes_make_reading_fail_otherwise_than_with_an_error(mut bytes in prop::collection::vec(any::<u8>(), 0..2000)) {
         let _ = Profile::decode(&bytes);
-        if let Some(first) = bytes.first_mut() {
-            *first = 3;
-        }
-        bytes.resize(1 + 2 * HOURS_OF_WEEK * 4 + 12 * 4 + 15 * 8 + 1, 0);
-        let _ = Profile::decode(&bytes);
+        // Of the right version and length: it is about the values.
+        bytes.resize(Profile::LENGTH, 0);
+        bytes[0] = codec::VERSION;
+        bytes[Profile::LENGTH - 1] &= 1;
+        let found = Profile::decode(&bytes);
+        prop_assert!(matches!(found, Ok(_) | Err(DecodeError::Value(_))), "{found:?}");
     }
 }

@@ -27,19 +27,25 @@ pub fn quantiles<const N: usize>(values: &mut [f32], shares: [f64; N]) -> Option
     Some(found)
 }
 
-/// The values at these positions, in ascending order, of values whose first has the rank `begin` among all.
+/// The values at these positions, in ascending order, of values whose first has the rank `begin` among all: the middle
+/// position and all of its rank from one selection, and the others from what lies on either side of it.
 fn select(values: &mut [f32], begin: usize, positions: &[f64], found: &mut [f64]) {
-    let middle = positions.len() / 2;
-    let Some(position) = positions.get(middle) else { return };
-    let rank = (position.floor() as usize - begin).min(values.len() - 1);
-    found[middle] = selected(values, rank, position.fract());
-    // The one that was found belongs to both sides, and so does its neighbour: they may be asked for again.
-    let end = (rank + 2).min(values.len());
-    select(&mut values[..end], begin, &positions[..middle], &mut found[..middle]);
-    select(&mut values[rank..], begin + rank, &positions[middle + 1..], &mut found[middle + 1..]);
+    let rank_of = |position: f64| position.floor() as usize;
+    let Some(middle) = positions.get(positions.len() / 2).map(|position| rank_of(*position)) else { return };
+    let from = positions.partition_point(|position| rank_of(*position) < middle);
+    let to = positions.partition_point(|position| rank_of(*position) <= middle);
+    let rank = (middle - begin).min(values.len() - 1);
+    for (found, position) in found[from..to].iter_mut().zip(&positions[from..to]) {
+        *found = selected(values, rank, position.fract());
+    }
+    // What lies below may be moved towards the one of that rank, and towards nothing beyond it.
+    select(&mut values[..=rank], begin, &positions[..from], &mut found[..from]);
+    if rank + 1 < values.len() {
+        select(&mut values[rank + 1..], middle + 1, &positions[to..], &mut found[to..]);
+    }
 }
 
-/// The value of that rank, moved by `fraction` towards the next one, which is put behind it.
+/// The value of that rank, moved by `fraction` towards the next one.
 fn selected(values: &mut [f32], rank: usize, fraction: f64) -> f64 {
     let (_, lower, above) = values.select_nth_unstable_by(rank, f32::total_cmp);
     let lower = f64::from(*lower);
@@ -47,10 +53,8 @@ fn selected(values: &mut [f32], rank: usize, fraction: f64) -> f64 {
     if fraction <= 0.0 {
         return lower;
     }
-    let next = above.iter().enumerate().min_by(|one, other| one.1.total_cmp(other.1)).map(|(place, _)| place);
-    let Some(next) = next else { return lower };
-    above.swap(0, next);
-    lower + fraction * (f64::from(above[0]) - lower)
+    let upper = above.iter().copied().min_by(f32::total_cmp).map_or(lower, f64::from);
+    lower + fraction * (upper - lower)
 }
 
 /// The median of finite values. Reorders them. `None` when there are none.

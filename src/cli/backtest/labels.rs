@@ -51,13 +51,22 @@ fn parse(bytes: &[u8]) -> Result<Vec<Window>, String> {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Tally {
     windows: Vec<Window>,
+    /// Whether any row lies in each window.
+    seen: Vec<bool>,
     /// First alarm inside each window, milliseconds since the Unix epoch.
     found_at: Vec<Option<i64>>,
 }
 
 impl Tally {
     pub(super) fn new(windows: Vec<Window>) -> Self {
-        Self { found_at: vec![None; windows.len()], windows }
+        Self { seen: vec![false; windows.len()], found_at: vec![None; windows.len()], windows }
+    }
+
+    /// Notes a row.
+    pub(super) fn row(&mut self, at: i64) {
+        for (window, seen) in self.windows.iter().zip(&mut self.seen) {
+            *seen |= (window.from..=window.to).contains(&at);
+        }
     }
 
     /// Notes an alarm; whether it lies in a window.
@@ -72,18 +81,19 @@ impl Tally {
         inside
     }
 
-    /// The figures: `incidents` in all, `inside` of them with an alarm in a window, over the data's time.
-    pub(super) fn figures(&self, incidents: u64, inside: u64, data: Window, format: TimestampFormat) -> Agreement {
+    /// The figures: `incidents` in all, `inside` of them with an alarm in a window, over so long.
+    pub(super) fn figures(&self, incidents: u64, inside: u64, lasted_ms: i64, format: TimestampFormat) -> Agreement {
         let found = self.found_at.iter().flatten().count();
         let windows: Vec<WindowFigures> = self
             .windows
             .iter()
             .zip(&self.found_at)
-            .map(|(window, found_at)| WindowFigures {
+            .zip(&self.seen)
+            .map(|((window, found_at), seen)| WindowFigures {
                 from: format.print(window.from),
                 to: format.print(window.to),
                 found: found_at.is_some(),
-                outside: window.to < data.from || window.from > data.to,
+                outside: !seen,
                 delay_seconds: found_at.map(|at| (at - window.from) as f64 / 1000.0),
             })
             .collect();
@@ -92,7 +102,6 @@ impl Tally {
         let median = delays.len().checked_sub(1).map(|last| f64::midpoint(delays[last / 2], delays[last.div_ceil(2)]));
         let share = |part: f64, whole: f64| (whole > 0.0).then(|| part / whole);
         let false_incidents = incidents - inside;
-        let lasted_ms = data.to.saturating_sub(data.from);
         let within = windows.iter().filter(|window| !window.outside).count();
         Agreement {
             precision: share(inside as f64, incidents as f64),
@@ -128,7 +137,7 @@ pub(super) struct WindowFigures {
     pub from: String,
     pub to: String,
     pub found: bool,
-    /// Before the first row or after the last one.
+    /// No row lies in it.
     pub outside: bool,
     pub delay_seconds: Option<f64>,
 }
@@ -164,13 +173,15 @@ mod tests {
     #[test]
     fn precision_counts_incidents_and_recall_windows() {
         let window = |from: i64, to: i64| Window { from: from * 1000, to: to * 1000 };
-        let week = 604_800;
-        let after = window(2 * week + 1, 3 * week);
-        let mut tally = Tally::new(vec![window(10, 20), window(30, 40), window(50, 60), after]);
+        let mut tally = Tally::new(vec![window(10, 20), window(30, 40), window(50, 60), window(70, 80)]);
+        for at in [5, 12, 15, 20, 36, 55, 61, 81] {
+            tally.row(at * 1000);
+        }
         let inside = [5, 12, 15, 20, 61].into_iter().filter(|at| tally.alarm(at * 1000)).count();
         assert_eq!(inside, 3);
         assert!(tally.alarm(36_000));
-        let figures = tally.figures(4, 2, window(0, 2 * week), TimestampFormat::default());
+        let week = 604_800_000;
+        let figures = tally.figures(4, 2, 2 * week, TimestampFormat::default());
         assert_eq!(figures.precision, Some(0.5));
         assert_eq!(figures.recall, Some(2.0 / 3.0));
         assert_eq!(figures.median_delay_seconds, Some(4.0));

@@ -279,7 +279,8 @@ impl Report for BacktestReport {
                 text.push_str(&rendered);
             }
         }
-        let column = self.summary.main_column();
+        let judged = self.columns.iter().enumerate().filter(|(_, column)| column.judged).map(|(place, _)| place);
+        let column = self.summary.main_column(judged);
         if let Some(facts) = self.columns.get(column) {
             let title = if self.columns.len() > 1 { Some(facts.name.as_str()) } else { None };
             let plot = plot::plot(&self.summary.bins, column, facts.unit, title, self.format, self.canvas, colour);

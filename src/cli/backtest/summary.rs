@@ -92,6 +92,9 @@ impl Summary {
         self.judged += u64::from(!missing && judged.is_verdict());
         self.first.get_or_insert(row.at);
         self.last = Some(row.at);
+        if let Some(tally) = &mut self.tally {
+            tally.row(row.at);
+        }
         let known = self.incidents.last().map(|incident| incident.number);
         // What a person hears: that an incident opens, and what is news within it.
         let alarm = judged.incident.is_some() && (judged.anomalous || judged.incident != known);
@@ -145,16 +148,14 @@ impl Summary {
         self.first.zip(self.last).map_or(0, |(first, last)| last.saturating_sub(first))
     }
 
-    /// Column that carried most, the first one of equals.
-    pub(super) fn main_column(&self) -> usize {
-        let most = self.carried.iter().max().copied().unwrap_or(0);
-        self.carried.iter().position(|carried| *carried == most).unwrap_or(0)
+    /// Of these columns the one that carried most, the first one of equals.
+    pub(super) fn main_column(&self, judged: impl Iterator<Item = usize>) -> usize {
+        let carried = |column: usize| self.carried.get(column).copied().unwrap_or(0);
+        judged.min_by_key(|column| std::cmp::Reverse(carried(*column))).unwrap_or(0)
     }
 
     pub(super) fn agreement(&self, format: TimestampFormat) -> Option<super::labels::Agreement> {
         let tally = self.tally.as_ref()?;
-        // Without rows, there are no data that a window could lie in.
-        let data = Window { from: self.first.unwrap_or(i64::MAX), to: self.last.unwrap_or(i64::MIN) };
-        Some(tally.figures(self.incident_count, self.inside_count, data, format))
+        Some(tally.figures(self.incident_count, self.inside_count, self.lasted_ms(), format))
     }
 }

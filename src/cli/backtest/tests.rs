@@ -136,6 +136,7 @@ fn the_heading_names_what_the_rule_judges_and_not_every_column() {
     );
     let table = backtest(&["--csv", &csv, "--rule", &rule]).unwrap();
     assert!(table.contains("Judged:     b by rule r\n"), "{table}");
+    assert!(table.contains("\nb\n"), "the plot is of it: {table}");
     let shipped = backtest(&["--csv", &csv]).unwrap();
     assert!(shipped.contains("Judged:     a, b by the shipped detectors"), "{shipped}");
 }

@@ -65,9 +65,12 @@ impl Exempt {
         self.0 = Some(Box::new(Exceptions { exceptions, active, from: i64::MAX, until: i64::MIN }));
     }
 
-    /// Whether there are none, and the end of the last one was noticed.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_none()
+    /// From when on another exception may be active, where none is as of the last [`Exempt::refresh`]; `None` where one is.
+    pub fn quiet_until(&self) -> Option<i64> {
+        match &self.0 {
+            None => Some(i64::MAX),
+            Some(own) => (own.active == Active::None).then_some(own.until),
+        }
     }
 
     /// Looks what is active at an instant; true when the rule is now silent, expecting or judging as ever, and was not.

@@ -39,7 +39,7 @@ impl Glance {
             && !watched.incident.no_data()
             && watched.judged == Some(true)
             && !watched.cold
-            && watched.exempt.is_empty();
+            && watched.exempt.quiet_until().is_some();
         let (Some(clear), Ok(metric)) = (watched.rule.detector.plainly_clear(), u16::try_from(watched.rule.metric))
         else {
             return Self::NONE;
@@ -59,6 +59,11 @@ impl Glance {
             }
         };
         Self { metric, bounds, by, passed: false }
+    }
+
+    /// Whether it is one.
+    pub fn is_some(&self) -> bool {
+        self.by != By::Nothing
     }
 
     /// Whether a round changes nothing for the rule, of a target whose series begin there, in that hour of the week.

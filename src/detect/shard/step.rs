@@ -20,7 +20,11 @@ impl Shard {
     pub(super) fn step(&mut self, target: usize, at: i64, values: &[f32], changes: &mut Vec<Change>) {
         let Self { columns, latest, slots, .. } = self;
         let Some(slot) = slots.get_mut(target) else { return };
-        let Slot { first, metrics, rules, glances, clock, meaning, last_round, .. } = slot;
+        // An exception may begin; and a clock that was set back may lie in one that was over.
+        if at >= slot.quiet_until || at < slot.last_round {
+            slot.rules_mut();
+        }
+        let Slot { first, metrics, rules, glances, clock, meaning, last_round, quiet_until, .. } = slot;
         let (first, values) = (*first, &values[..values.len().min(*metrics)]);
         latest.note(target, first, at, values);
         let when = When::new(clock.as_deref(), at);
@@ -31,6 +35,9 @@ impl Shard {
                 watched.take_up(glance, *last_round);
                 watched.step(&seen, changes);
                 *glance = Glance::at(watched, columns, first);
+                if let Some(until) = watched.exempt.quiet_until().filter(|_| glance.is_some()) {
+                    *quiet_until = until.min(*quiet_until);
+                }
             }
         }
         *last_round = at;

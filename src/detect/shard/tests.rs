@@ -361,9 +361,62 @@ fn a_batch_that_is_known_to_come_once_a_month_is_no_breach_and_a_greater_one_is(
     }
 }
 
+#[test]
+fn what_an_open_trend_is_kept_open_by_is_known_after_a_restart() {
+    let trend = resolve_trend();
+    let rounds = |from: i64, to: i64, slope: f64| {
+        (from..to).map(move |step| {
+            let wave = ((step * step) as f64 * 0.7).sin() + ((step * 7) as f64).cos();
+            (MONDAY + step * 15 * 60 * SECOND, (100.0 + slope * step as f64 + wave) as f32)
+        })
+    };
+    let open = |shard: &Shard, target| shard.states(target).next() == Some((1, IncidentState::Open));
+    let begun = |shard: &mut Shard| {
+        let target = shard.add_target(1);
+        shard.set_rules(target, vec![trend.clone()]);
+        target
+    };
+    // Steep at first, then so flat that it would not begin: 0.1 to 1 % of chance.
+    let all: Vec<(i64, f32)> =
+        rounds(0, 130, 0.3).chain(rounds(130, 220, 0.02).map(|(at, value)| (at, value + 36.4))).collect();
+    let mut live = Shard::new();
+    let target = begun(&mut live);
+    let cold = live.replay(target, &trend.rule).unwrap();
+    live.warm(target, 1, cold.finish(), []);
+    let mut ends = None;
+    for (number, (at, value)) in all.iter().enumerate() {
+        live.round(&Round { target, at: *at, values: vec![*value] }, &mut Vec::new());
+        if number > 140 && !open(&live, target) {
+            ends.get_or_insert(number);
+        }
+    }
+    let ends = ends.unwrap();
+    let mut restarted = Shard::new();
+    let target = begun(&mut restarted);
+    assert!(restarted.restore(target, 1, MONDAY, Phase::Open));
+    let mut replay = restarted.replay(target, &trend.rule).unwrap();
+    for (at, value) in &all[ends - 100..ends - 4] {
+        replay.take(*at, &[*value]);
+    }
+    restarted.warm(target, 1, replay.finish(), []);
+    for (at, value) in &all[ends - 4..ends] {
+        restarted.round(&Round { target, at: *at, values: vec![*value] }, &mut Vec::new());
+        assert!(open(&restarted, target), "as long as it would have been without a restart");
+    }
+}
+
+/// Any rise over a day.
+fn resolve_trend() -> TargetRule {
+    use crate::detect::testing::{metrics, spec};
+    let written = spec(serde_json::json!({"metric": "latency", "trend": {}}));
+    let resolved = crate::detect::resolve(&written, &metrics()).unwrap();
+    let rule = Rule { for_ms: 0, resolve_after_ms: 0, ..resolved };
+    TargetRule { id: 1, rule: rule.into(), expected_interval_ms: 15 * 60 * SECOND }
+}
+
 /// One round in a few words: how long after the last one, in seconds, and the values.
 fn any_round() -> impl Strategy<Value = (i64, [f32; 2])> {
-    let step = prop_oneof![8 => Just(10_i64), 1 => 0..200_i64, 1 => -30..0_i64];
+    let step = prop_oneof![8 => Just(10_i64), 1 => 0..200_i64, 1 => -30..0_i64, 1 => Just(3600_i64)];
     // Bounds: 50 of the limit, 46 and 56 of the sigmas.
     let value = prop_oneof![
         8 => 46.5..49.0_f32,
@@ -384,8 +437,9 @@ proptest! {
         let both = |id, metric| rule(id, metric, Detector::Sigma(Sigma { below: Some(2.0), above: Some(3.0) }));
         for shard in [&mut glancing, &mut stepping] {
             let target = shard.add_target(2);
-            shard.set_profile(target, 1, Some(&profile(|_| 50.0, true)));
+            shard.set_profile(target, 1, Some(&profile(|hour| 49.0 + (hour % 3) as f32, true)));
             shard.set_rules(target, vec![limit(1, 0), both(2, 1), both(3, 0)]);
+            shard.set_exceptions(target, &[(2, exceptions::silence())]);
         }
         let (mut at, mut passed) = (MONDAY, false);
         for (number, (step, values)) in rounds.iter().enumerate() {
@@ -394,11 +448,13 @@ proptest! {
             let (mut found, mut expected) = (Vec::new(), Vec::new());
             for (shard, changes) in [(&mut glancing, &mut found), (&mut stepping, &mut expected)] {
                 if number == silent || number == silent + 5 {
-                    let exceptions = if number == silent { vec![(1, exceptions::silence())] } else { Vec::new() };
+                    let both = [(1, exceptions::silence()), (2, exceptions::silence())];
+                    let exceptions = if number == silent { both.to_vec() } else { Vec::new() };
                     shard.set_exceptions(0, &exceptions);
                 }
                 if number == learnt {
-                    shard.set_profile(0, 1, Some(&profile(|_| 46.0, true)));
+                    let stretch = Stretch { below: 1.5, above: 1.0 };
+                    shard.set_profile(0, 1, Some(&Profile { stretch, ..profile(|_| 46.0, true) }));
                 }
                 shard.round(&round, changes);
             }
