@@ -13,7 +13,7 @@ use crate::learn::{Growth, HOURS_OF_WEEK, MonthlySlot, Profile, Stretch, Tails};
 /// rounds up to whole pages.
 const BLOCK: usize = 64;
 
-/// What is usual in one hour of the week.
+/// What is usual in one hour of the week; not a number where no profile is ready.
 #[derive(Clone, Copy)]
 struct Usual {
     centre: f32,
@@ -27,7 +27,6 @@ impl Usual {
 /// What holds for all hours of a series.
 #[derive(Clone, Copy)]
 pub(super) struct AllHours {
-    state: State,
     growth: Growth,
     pub minimum: f32,
     pub maximum: f32,
@@ -36,18 +35,8 @@ pub(super) struct AllHours {
     pub tails: Tails,
 }
 
-/// What is known of a series.
-#[derive(Clone, Copy, Eq, PartialEq)]
-enum State {
-    Unready,
-    Ready,
-    /// Ready, and something comes once a month: few have that, and the others need not be looked up.
-    Monthly,
-}
-
 impl AllHours {
     pub const UNKNOWN: Self = Self {
-        state: State::Unready,
         growth: Growth::NONE,
         minimum: f32::NEG_INFINITY,
         maximum: f32::INFINITY,
@@ -58,11 +47,6 @@ impl AllHours {
 
     fn of(profile: &Profile) -> Self {
         Self {
-            state: match (profile.ready, profile.monthly.is_empty()) {
-                (false, _) => State::Unready,
-                (true, true) => State::Ready,
-                (true, false) => State::Monthly,
-            },
             minimum: profile.minimum.map_or(f32::NEG_INFINITY, |minimum| minimum as f32),
             maximum: profile.maximum.map_or(f32::INFINITY, |maximum| maximum as f32),
             confidence: profile.confidence as f32,
@@ -121,14 +105,15 @@ impl Columns {
 
     /// Puts a series' profile in, or takes it away.
     pub(super) fn set(&mut self, series: usize, profile: Option<&Profile>) {
+        let ready = profile.filter(|profile| profile.ready);
         let block = &mut self.blocks[series / BLOCK];
         let hours = block.usual.iter_mut().skip(series % BLOCK).step_by(BLOCK);
         for (hour, usual) in hours.enumerate() {
-            *usual = profile
+            *usual = ready
                 .map_or(Usual::UNKNOWN, |profile| Usual { centre: profile.centre[hour], scale: profile.scale[hour] });
         }
-        block.all_hours[series % BLOCK] = profile.map_or(AllHours::UNKNOWN, AllHours::of);
-        match profile.filter(|profile| profile.ready && !profile.monthly.is_empty()) {
+        block.all_hours[series % BLOCK] = ready.map_or(AllHours::UNKNOWN, AllHours::of);
+        match ready.filter(|profile| !profile.monthly.is_empty()) {
             Some(profile) => drop(self.monthly.insert(series, profile.monthly.as_slice().into())),
             None => drop(self.monthly.remove(&series)),
         }
@@ -143,7 +128,7 @@ impl Columns {
     }
 
     pub(super) fn is_ready(&self, series: usize) -> bool {
-        self.all_hours(series).state != State::Unready
+        !self.usual(series, 0).scale.is_nan()
     }
 
     /// What is known of adjacent series, to be taken elsewhere; `None` where the profile is not ready.
@@ -163,23 +148,18 @@ impl Columns {
 
     /// What is normal for a series at that instant; `None` unless its profile is ready.
     pub(super) fn normal(&self, series: usize, when: &When<'_>) -> Option<Normal<'_>> {
-        let all_hours = self.all_hours(series);
-        if all_hours.state == State::Unready {
-            return None;
-        }
         let usual = self.usual(series, when.hour);
-        let normal = all_hours.normal(when, usual.centre, usual.scale);
-        if all_hours.state == State::Ready {
-            return Some(normal);
-        }
-        Some(self.monthly.get(&series).map_or(normal, |slots| normal.in_month(slots, when)))
+        let normal = self.all_hours(series).normal(when, usual.centre, usual.scale);
+        let ready = !usual.scale.is_nan();
+        ready.then(|| self.monthly.get(&series).map_or(normal, |slots| normal.in_month(slots, when)))
     }
 
     /// How much longer than the scale a sigma to each side is, where nothing but centre and scale of the hour says what is
     /// normal; `None` where that is not known, or more has to be looked at.
     pub(super) fn plain_stretch(&self, series: usize) -> Option<Stretch> {
-        let AllHours { state, stretch, growth, .. } = self.all_hours(series);
-        (*state == State::Ready && growth.since().is_none()).then_some(*stretch)
+        let AllHours { stretch, growth, .. } = self.all_hours(series);
+        let plain = self.is_ready(series) && growth.since().is_none() && !self.monthly.contains_key(&series);
+        plain.then_some(*stretch)
     }
 
     /// Whether a value lies within so many times the scale below and above the centre of that hour.

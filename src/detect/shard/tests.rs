@@ -362,48 +362,32 @@ fn a_batch_that_is_known_to_come_once_a_month_is_no_breach_and_a_greater_one_is(
 }
 
 #[test]
-fn what_an_open_trend_is_kept_open_by_is_known_after_a_restart() {
+fn an_open_trend_is_not_ended_by_a_restart_while_it_goes_on_though_it_would_not_begin_now() {
     let trend = resolve_trend();
-    let rounds = |from: i64, to: i64, slope: f64| {
-        (from..to).map(move |step| {
-            let wave = ((step * step) as f64 * 0.7).sin() + ((step * 7) as f64).cos();
-            (MONDAY + step * 15 * 60 * SECOND, (100.0 + slope * step as f64 + wave) as f32)
-        })
-    };
-    let open = |shard: &Shard, target| shard.states(target).next() == Some((1, IncidentState::Open));
-    let begun = |shard: &mut Shard| {
+    // A day of quarters of an hour, of slopes from none to steep.
+    let is_open_at_the_end = |slope: f64, was_open: bool| {
+        let value = |step: i64| slope * step as f64 + ((step * step) as f64 * 0.7).sin() + ((step * 7) as f64).cos();
+        let mut shard = Shard::new();
         let target = shard.add_target(1);
         shard.set_rules(target, vec![trend.clone()]);
-        target
-    };
-    // Steep at first, then so flat that it would not begin: 0.1 to 1 % of chance.
-    let all: Vec<(i64, f32)> =
-        rounds(0, 130, 0.3).chain(rounds(130, 220, 0.02).map(|(at, value)| (at, value + 36.4))).collect();
-    let mut live = Shard::new();
-    let target = begun(&mut live);
-    let cold = live.replay(target, &trend.rule).unwrap();
-    live.warm(target, 1, cold.finish(), []);
-    let mut ends = None;
-    for (number, (at, value)) in all.iter().enumerate() {
-        live.round(&Round { target, at: *at, values: vec![*value] }, &mut Vec::new());
-        if number > 140 && !open(&live, target) {
-            ends.get_or_insert(number);
+        assert!(!was_open || shard.restore(target, 1, MONDAY, Phase::Open));
+        let mut replay = shard.replay(target, &trend.rule).unwrap();
+        for step in 0..97 {
+            replay.take(MONDAY + step * QUARTER, &[value(step) as f32]);
         }
-    }
-    let ends = ends.unwrap();
-    let mut restarted = Shard::new();
-    let target = begun(&mut restarted);
-    assert!(restarted.restore(target, 1, MONDAY, Phase::Open));
-    let mut replay = restarted.replay(target, &trend.rule).unwrap();
-    for (at, value) in &all[ends - 100..ends - 4] {
-        replay.take(*at, &[*value]);
-    }
-    restarted.warm(target, 1, replay.finish(), []);
-    for (at, value) in &all[ends - 4..ends] {
-        restarted.round(&Round { target, at: *at, values: vec![*value] }, &mut Vec::new());
-        assert!(open(&restarted, target), "as long as it would have been without a restart");
-    }
+        shard.warm(target, 1, replay.finish(), []);
+        shard.round(&Round { target, at: MONDAY + 97 * QUARTER, values: vec![value(97) as f32] }, &mut Vec::new());
+        shard.states(target).next() == Some((1, IncidentState::Open))
+    };
+    let slopes = (0..60).map(|step| f64::from(step) / 1000.0);
+    let found: Vec<(bool, bool)> =
+        slopes.map(|slope| (is_open_at_the_end(slope, true), is_open_at_the_end(slope, false))).collect();
+    assert_eq!((found[0], found[59]), ((false, false), (true, true)), "none, and one that would begin");
+    assert!(found.contains(&(true, false)), "what goes on stays open: {found:?}");
+    assert!(!found.contains(&(false, true)), "{found:?}");
 }
+
+const QUARTER: i64 = 15 * 60 * SECOND;
 
 /// Any rise over a day.
 fn resolve_trend() -> TargetRule {
@@ -411,7 +395,7 @@ fn resolve_trend() -> TargetRule {
     let written = spec(serde_json::json!({"metric": "latency", "trend": {}}));
     let resolved = crate::detect::resolve(&written, &metrics()).unwrap();
     let rule = Rule { for_ms: 0, resolve_after_ms: 0, ..resolved };
-    TargetRule { id: 1, rule: rule.into(), expected_interval_ms: 15 * 60 * SECOND }
+    TargetRule { id: 1, rule: rule.into(), expected_interval_ms: QUARTER }
 }
 
 /// One round in a few words: how long after the last one, in seconds, and the values.
