@@ -22,7 +22,7 @@ check: ## Format, lints, generated files, architecture, licences (first time abo
 test: tools ## All tests, on a real control plane and a real PostgreSQL (about 25 minutes after the build, on two cores)
 	@scripts/test.sh
 
-bench: ## Measures every figure next to what it is compared with (about 5 minutes after the build)
+bench: ## Measures every figure next to what it is compared with (about 8 minutes after the build)
 	@scripts/bench.sh
 
 quality: ## How well the engine judges, into docs/quality.md (about 10 minutes after the build; NAB=<folder> for the development series)

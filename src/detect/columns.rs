@@ -22,6 +22,10 @@ struct Usual {
 
 impl Usual {
     const UNKNOWN: Self = Self { centre: f32::NAN, scale: f32::NAN };
+
+    fn is_known(self) -> bool {
+        !self.scale.is_nan()
+    }
 }
 
 /// What holds for all hours of a series.
@@ -128,7 +132,7 @@ impl Columns {
     }
 
     pub(super) fn is_ready(&self, series: usize) -> bool {
-        !self.usual(series, 0).scale.is_nan()
+        self.usual(series, 0).is_known()
     }
 
     /// What is known of adjacent series, to be taken elsewhere; `None` where the profile is not ready.
@@ -149,9 +153,11 @@ impl Columns {
     /// What is normal for a series at that instant; `None` unless its profile is ready.
     pub(super) fn normal(&self, series: usize, when: &When<'_>) -> Option<Normal<'_>> {
         let usual = self.usual(series, when.hour);
+        if !usual.is_known() {
+            return None;
+        }
         let normal = self.all_hours(series).normal(when, usual.centre, usual.scale);
-        let ready = !usual.scale.is_nan();
-        ready.then(|| self.monthly.get(&series).map_or(normal, |slots| normal.in_month(slots, when)))
+        Some(self.monthly.get(&series).map_or(normal, |slots| normal.in_month(slots, when)))
     }
 
     /// How much longer than the scale a sigma to each side is, where nothing but centre and scale of the hour says what is

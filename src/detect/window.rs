@@ -112,18 +112,16 @@ const LESS: f64 = 0.9;
 /// and no growth. By equal amounts for all of an hour; on the way from one hour to the next, or in proportion, where that
 /// leaves clearly less. Without a ready profile they stay as they are.
 pub(super) fn without_season(stretches: &mut [Stretch], sight: &Sight<'_>) {
-    let ways: [(Season, Move); 4] = [
-        (of_hour, Move::Equal),
-        (of_hour, Move::InProportion),
-        (between_hours, Move::Equal),
-        (between_hours, Move::InProportion),
-    ];
     let mut best: Option<(f64, Vec<f64>)> = None;
-    for (season, by) in ways {
-        let Some(left) = left_of(stretches, sight, season, by) else { continue };
-        let varies = variation(&left);
-        if best.as_ref().is_none_or(|(least, _)| varies < LESS * least) {
-            best = Some((varies, left));
+    for season in [of_hour, between_hours] {
+        let seasons = stretches.iter().map(|stretch| season(sight, stretch.at)).collect::<Option<Vec<f64>>>();
+        let Some(seasons) = seasons else { continue };
+        for by in [Move::Equal, Move::InProportion] {
+            let Some(left) = left_of(stretches, &seasons, by) else { continue };
+            let varies = variation(&left);
+            if best.as_ref().is_none_or(|(least, _)| varies < LESS * least) {
+                best = Some((varies, left));
+            }
         }
     }
     let Some((_, left)) = best else { return };
@@ -132,9 +130,6 @@ pub(super) fn without_season(stretches: &mut [Stretch], sight: &Sight<'_>) {
     }
 }
 
-/// The season at an instant; `None` without a ready profile.
-type Season = fn(&Sight<'_>, i64) -> Option<f64>;
-
 /// How a season moves a series about its level.
 #[derive(Clone, Copy)]
 enum Move {
@@ -142,11 +137,12 @@ enum Move {
     InProportion,
 }
 
+/// The season at an instant; `None` without a ready profile.
 fn of_hour(sight: &Sight<'_>, at: i64) -> Option<f64> {
     sight.normal_at(sight.metric, at).map(|normal| normal.centre - normal.growth)
 }
 
-/// On the straight line from the middle of one hour to that of the next.
+/// The same on the straight line from the middle of one hour to that of the next.
 fn between_hours(sight: &Sight<'_>, at: i64) -> Option<f64> {
     let half = HOUR_MS / 2;
     let (before, after) = (of_hour(sight, at.saturating_sub(half))?, of_hour(sight, at.saturating_add(half))?);
@@ -154,18 +150,17 @@ fn between_hours(sight: &Sight<'_>, at: i64) -> Option<f64> {
     Some(before + (after - before) * way)
 }
 
-/// The medians without their season; `None` where that is not known, or cannot be taken out in this way.
-fn left_of(stretches: &[Stretch], sight: &Sight<'_>, season: Season, by: Move) -> Option<Vec<f64>> {
-    let seasons: Vec<f64> = stretches.iter().map(|stretch| season(sight, stretch.at)).collect::<Option<_>>()?;
-    let present = || stretches.iter().zip(&seasons).filter(|(stretch, _)| stretch.median.is_finite());
-    let (count, sum) = present().fold((0.0, 0.0), |(count, sum), (_, season)| (count + 1.0, sum + season));
+/// The medians without the season of each; `None` where it cannot be taken out in this way.
+fn left_of(stretches: &[Stretch], seasons: &[f64], by: Move) -> Option<Vec<f64>> {
+    let present = stretches.iter().zip(seasons).filter(|(stretch, _)| stretch.median.is_finite());
+    let (count, sum) = present.fold((0.0, 0.0), |(count, sum), (_, season)| (count + 1.0, sum + season));
     let level = sum / f64::max(count, 1.0);
     let left = |median: f64, season: f64| match by {
         Move::Equal => Some(median - (season - level)),
         Move::InProportion if median <= 0.0 || season <= 0.0 => None,
         Move::InProportion => Some(median * (level / season)),
     };
-    stretches.iter().zip(seasons).map(|(stretch, season)| left(stretch.median, season)).collect()
+    stretches.iter().zip(seasons).map(|(stretch, season)| left(stretch.median, *season)).collect()
 }
 
 /// The way that values go from one to the next.

@@ -16,9 +16,6 @@ const TAIL: usize = 5;
 /// one byte with the readiness in its lowest bit and the number of hours of the month above it; the version byte before them.
 const LENGTH: usize = 1 + 2 * HOURS_OF_WEEK * 4 + 2 * TAIL * 4 + 3 * 4 + 2 * 8 + 13 * 8 + 4 + 1;
 
-/// Stored where no line is followed.
-const NO_LINE: i32 = i32::MIN;
-
 /// Bytes of an hour of the month: day, hour, level and scale.
 const SLOT: usize = 2 + 2 * 4;
 
@@ -79,7 +76,7 @@ impl Profile {
         for value in figures.into_iter().chain([self.days, self.confidence, lowest, highest]) {
             bytes.extend_from_slice(&value.to_le_bytes());
         }
-        bytes.extend_from_slice(&self.growth.since().unwrap_or(NO_LINE).to_le_bytes());
+        bytes.extend_from_slice(&self.growth.since.to_le_bytes());
         bytes.push(u8::from(self.ready) | (monthly.len() as u8) << 1);
         for MonthlySlot { day, hour, level, scale } in monthly {
             bytes.extend_from_slice(&[*day, *hour]);
@@ -195,7 +192,7 @@ impl Profile {
             ready,
             minimum: lowest.is_finite().then_some(lowest),
             maximum: highest.is_finite().then_some(highest),
-            growth: Growth::stored(per_day, Some(since).filter(|since| *since != NO_LINE)),
+            growth: Growth { per_day, since },
             monthly,
         };
         Ok((profile, rest))

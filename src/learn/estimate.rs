@@ -81,15 +81,12 @@ impl Estimate {
         if seasons.is_empty() {
             seasons.push(raw_season.clone());
         }
-        let mut least = f64::INFINITY;
-        for season in seasons {
-            let Some(found) = Following::find(series, &raw, &season, spread, next) else { continue };
-            let moved = found.apply(&raw);
-            let followed = shape(series, &moved, &kept, levels, spread);
-            if found.error < least {
-                least = found.error;
-                (following, values, shaped) = (found, moved, followed);
-            }
+        let found = seasons.iter().filter_map(|season| Following::find(series, &raw, season, spread, next));
+        let found = found.filter(|found| found.error < f64::INFINITY);
+        if let Some(found) = found.min_by(|one, other| one.error.total_cmp(&other.error)) {
+            following = found;
+            values = following.apply(&raw);
+            shaped = shape(series, &values, &kept, levels, spread);
         }
         if removal && leave_incidents_out(series, &values, &shaped.every, &mut kept, spread) {
             shaped = shape(series, &values, &kept, levels, spread);

@@ -58,6 +58,8 @@ struct Day {
     /// Days since the epoch, at its middle.
     at: f64,
     level: f64,
+    /// Its first block.
+    begin: usize,
 }
 
 /// Ways to foretell the level.
@@ -127,7 +129,7 @@ impl Following {
     /// proportion; nothing unless whole days rise or fall so steadily that it is no chance. With growth in them, weekdays
     /// and weekends would seem to be a season.
     pub(super) fn without_growth(series: &Series, medians: &[f64]) -> Vec<Vec<f64>> {
-        let days: Vec<Day> = levels(series, |index| medians[index]).into_iter().map(|(day, _)| day).collect();
+        let days = levels(series, |index| medians[index]);
         let Some(last) = days.last().filter(|_| days.len() >= LEAST_DAYS) else { return Vec::new() };
         let line = Line::through(&days);
         let values: Vec<f64> = days.iter().map(|day| day.level).collect();
@@ -156,21 +158,22 @@ impl Following {
         }
         let positive = medians.iter().chain(season).all(|value| *value > 0.0);
         let share = positive.then(|| levels(series, |index| medians[index] / season[index]));
-        let left = |levels: &[(Day, usize)], of: fn(f64, f64) -> f64| -> f64 {
-            let level = |index: usize| levels[levels.partition_point(|(_, begin)| *begin <= index).max(1) - 1].0.level;
+        let left = |days: &[Day], of: fn(f64, f64) -> f64| -> f64 {
+            let level = |index: usize| days[days.partition_point(|day| day.begin <= index).max(1) - 1].level;
             (0..medians.len()).map(|index| (medians[index] - of(season[index], level(index))).abs()).sum()
         };
         let equally = left(&equal, |season, level| season + level);
-        let share = share.filter(|share| left(share, |season, level| season * level) < BETTER_IN_PROPORTION * equally);
         // A level that falls to nothing along its line has no share to move by.
-        let stays_positive = |days: &[(Day, usize)]| {
-            let days: Vec<Day> = days.iter().map(|(day, _)| *day).collect();
-            let line = Line::through(&days);
+        let stays_positive = |days: &[Day]| {
+            let line = Line::through(days);
             days.first().is_some_and(|first| line.at(first.at) > 0.0) && line.at(next.day_of(0)) > 0.0
         };
-        let share = share.filter(|share| stays_positive(share));
-        let unit = if share.is_some() { middle(season.iter().copied()) } else { 1.0 };
-        let days: Vec<Day> = share.as_ref().unwrap_or(&equal).iter().map(|(day, _)| *day).collect();
+        let share = share.filter(|share| {
+            left(share, |season, level| season * level) < BETTER_IN_PROPORTION * equally && stays_positive(share)
+        });
+        let in_proportion = share.is_some();
+        let unit = if in_proportion { middle(season.iter().copied()) } else { 1.0 };
+        let days = share.unwrap_or(equal);
 
         let error = |way: Way| -> f64 {
             let sum: f64 = (FIRST_DAYS..days.len())
@@ -200,19 +203,19 @@ impl Following {
                 _ => at_the_time(&days, index, jump),
             };
             let coming = foretold[block.hour % 24];
-            match share {
-                Some(_) if then > 0.0 && coming > 0.0 => (coming / then, 0.0),
-                Some(_) => (1.0, 0.0),
-                None => (1.0, coming - then),
+            match in_proportion {
+                true if then > 0.0 && coming > 0.0 => (coming / then, 0.0),
+                true => (1.0, 0.0),
+                false => (1.0, coming - then),
             }
         });
         let per_day = match way {
-            Way::Line if share.is_none() => line.slope,
+            Way::Line if !in_proportion => line.slope,
             // What a day grew by is moved in proportion as well.
             Way::Line => {
                 let coming = foretold.iter().sum::<f64>() / foretold.len() as f64;
                 let moved = middle(days.iter().map(|day| coming / line.at(day.at)));
-                line.slope * middle(season.iter().copied()) * moved
+                line.slope * unit * moved
             }
             _ => 0.0,
         };
@@ -225,7 +228,7 @@ impl Following {
 pub(super) fn growth_of_steps(series: &Series, medians: &[f64], season: &[f64]) -> Growth {
     let days = levels(series, |index| medians[index] - season[index]);
     let steps: Vec<f64> =
-        days.windows(2).map(|pair| (pair[1].0.level - pair[0].0.level) / (pair[1].0.at - pair[0].0.at)).collect();
+        days.windows(2).map(|pair| (pair[1].level - pair[0].level) / (pair[1].at - pair[0].at)).collect();
     let up = steps.iter().filter(|step| **step > 0.0).count() as f64;
     let same = up.max(steps.len() as f64 - up);
     if days.len() < LEAST_DAYS || same < STEPS_ALIKE * steps.len() as f64 {
@@ -258,16 +261,16 @@ impl Next {
     }
 }
 
-/// The level of each day that was seen for long enough, as the median over its blocks of what `left` leaves of them by
-/// their index, and its first block.
-fn levels(series: &Series, left: impl Fn(usize) -> f64) -> Vec<(Day, usize)> {
+/// The days that were seen for long enough, each at the median over its blocks of what `left` leaves of them by their
+/// index.
+fn levels(series: &Series, left: impl Fn(usize) -> f64) -> Vec<Day> {
     let indices: Vec<usize> = (0..series.blocks.len()).collect();
     let of_day = indices.chunk_by(|one, next| series.blocks[*one].day == series.blocks[*next].day);
     of_day
         .filter(|of_day| of_day.len() >= LEAST_HOURS)
         .map(|of_day| {
-            let level = middle(of_day.iter().map(|index| left(*index)));
-            (Day { at: series.blocks[of_day[0]].day as f64 + 0.5, level }, of_day[0])
+            let (level, begin) = (middle(of_day.iter().map(|index| left(*index))), of_day[0]);
+            Day { at: series.blocks[begin].day as f64 + 0.5, level, begin }
         })
         .collect()
 }

@@ -47,11 +47,12 @@ const FOLLOWED_DAYS: i64 = 14;
 pub struct Growth {
     /// In a day, in the metric's unit; 0 for a series that does not grow, and where hours of the day are not told apart.
     pub per_day: f32,
-    /// See [`Self::since`].
-    since: i32,
+    /// See [`Self::since`]; the least there is for none. Growth is kept for every series: an `Option` would take half as
+    /// much again.
+    pub(super) since: i32,
 }
 
-/// In place of when a line was learnt. Growth is kept for every series: an `Option` would take half as much again.
+/// In place of when a line was learnt.
 const NO_LINE: i32 = i32::MIN;
 
 impl Growth {
@@ -65,29 +66,19 @@ impl Growth {
         (self.since != NO_LINE).then_some(self.since)
     }
 
-    /// As it is stored: see [`Self::since`].
-    pub(in crate::learn) fn stored(per_day: f32, since: Option<i32>) -> Self {
-        Self { per_day, since: since.unwrap_or(NO_LINE) }
-    }
-
     /// Along a line, learnt in the hour that began at an instant.
     pub(super) fn along(per_day: f64, began: i64) -> Self {
-        let since = i32::try_from(began.div_euclid(QUARTER_MS)).ok();
-        Self::stored(per_day as f32, since).or_none()
+        Self::new(per_day, i32::try_from(began.div_euclid(QUARTER_MS)).unwrap_or(NO_LINE))
     }
 
     /// Of the hours within a day alone.
     pub fn within_days(per_day: f64) -> Self {
-        Self::stored(per_day as f32, None).or_none()
+        Self::new(per_day, NO_LINE)
     }
 
-    fn or_none(self) -> Self {
-        if self.per_day.is_finite() && self.per_day != 0.0 { self } else { Self::NONE }
-    }
-
-    /// Whether there is any.
-    pub fn is_none(self) -> bool {
-        self == Self::NONE
+    fn new(per_day: f64, since: i32) -> Self {
+        let per_day = per_day as f32;
+        if per_day.is_finite() && per_day != 0.0 { Self { per_day, since } } else { Self::NONE }
     }
 
     /// What has to be added to the centre of an hour of the week at an instant (ms since the Unix epoch), and what of the

@@ -262,7 +262,7 @@ fn growth_is_stored_and_what_is_none_is_refused() {
         let grown = Profile { growth, ..profile.clone() };
         assert_eq!(Profile::decode(&grown.encode()), Ok(grown));
     }
-    let broken = Profile { growth: Growth::stored(f32::NAN, None), ..profile };
+    let broken = Profile { growth: Growth { per_day: f32::NAN, ..Growth::NONE }, ..profile };
     assert_eq!(Profile::decode(&broken.encode()), Err(DecodeError::Value("the growth")));
 }
 

@@ -13,17 +13,18 @@ pub fn quantile(values: &mut [f32], share: f64) -> Option<f64> {
 }
 
 /// Several quantiles of finite values in one go: the middle one of them splits the values that the others are sought among.
-/// Shares in ascending order. Reorders the values. `None` when there are none.
+/// Shares in ascending order; others are each sought among all. Reorders the values. `None` when there are none.
 pub fn quantiles<const N: usize>(values: &mut [f32], shares: [f64; N]) -> Option<[f64; N]> {
     let last = values.len().checked_sub(1)?;
     let mut found = [0.0; N];
-    let mut before = 0.0;
-    let positions = shares.map(|share| {
-        // Shares that do not ascend are taken for that of the one before.
-        before = (last as f64 * share.clamp(0.0, 1.0)).max(before);
-        before
-    });
-    select(values, 0, &positions, &mut found);
+    let positions = shares.map(|share| last as f64 * share.clamp(0.0, 1.0));
+    if positions.is_sorted() {
+        select(values, 0, &positions, &mut found);
+    } else {
+        for (found, position) in found.iter_mut().zip(positions) {
+            *found = selected(values, position.floor() as usize, position.fract());
+        }
+    }
     Some(found)
 }
 
@@ -123,6 +124,15 @@ mod tests {
         #[test]
         fn several_quantiles_at_once_agree_with_each_alone(
             values in prop::collection::vec(-1e6_f32..1e6, 1..100), shares in prop::array::uniform3(0.0_f64..=1.0),
+        ) {
+            let alone = shares.map(|share| quantile(&mut values.clone(), share));
+            let found = quantiles(&mut values.clone(), shares).map(|found| found.map(Some));
+            prop_assert_eq!(found, Some(alone));
+        }
+
+        #[test]
+        fn several_quantiles_in_order_agree_with_each_alone(
+            values in prop::collection::vec(-1e6_f32..1e6, 1..100), shares in prop::array::uniform6(0.0_f64..=1.0),
         ) {
             let mut shares = shares;
             shares.sort_by(f64::total_cmp);

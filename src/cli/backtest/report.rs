@@ -172,9 +172,12 @@ impl BacktestReport {
         }
     }
 
+    fn judged_columns(&self) -> impl Iterator<Item = (usize, &ColumnFacts)> {
+        self.columns.iter().enumerate().filter(|(_, column)| column.judged)
+    }
+
     fn heading(&self) -> String {
-        let judged = self.columns.iter().filter(|column| column.judged);
-        let names: Vec<&str> = judged.map(|column| column.name.as_str()).collect();
+        let names: Vec<&str> = self.judged_columns().map(|(_, column)| column.name.as_str()).collect();
         let sensitivity = self.sensitivity.map(|word| format!(", sensitivity {word}")).unwrap_or_default();
         let span = match (&self.from, &self.to) {
             (Some(from), Some(to)) => format!(", {from} to {to}"),
@@ -279,8 +282,7 @@ impl Report for BacktestReport {
                 text.push_str(&rendered);
             }
         }
-        let judged = self.columns.iter().enumerate().filter(|(_, column)| column.judged).map(|(place, _)| place);
-        let column = self.summary.main_column(judged);
+        let column = self.summary.main_column(self.judged_columns().map(|(place, _)| place));
         if let Some(facts) = self.columns.get(column) {
             let title = if self.columns.len() > 1 { Some(facts.name.as_str()) } else { None };
             let plot = plot::plot(&self.summary.bins, column, facts.unit, title, self.format, self.canvas, colour);

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::detect::{MetricDescriptor, resolve};
+use crate::detect::{MetricDescriptor, resolve, testing};
 use crate::measure::Cadence;
 
 /// 2026-03-02 00:00:00 UTC, a Monday.
@@ -48,10 +48,9 @@ fn incidents_but<const N: usize>(
     found
 }
 
-/// Three uniform values: one standard deviation is 1.
+/// Three even values: one standard deviation is 1.
 fn noise(number: i64) -> f64 {
-    let one = |part: i64| (((number * 3 + part) as f64 * 12.989_8).sin() * 43_758.547).rem_euclid(1.0) * 2.0 - 1.0;
-    one(0) + one(1) + one(2)
+    (0..3).map(|part| testing::noise(number * 3 + part)).sum()
 }
 
 /// A day and a week of people.

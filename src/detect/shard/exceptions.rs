@@ -143,7 +143,7 @@ fn a_silence_that_becomes_an_expectation_is_told() {
 }
 
 /// Of `latency`, `throughput`, `size` and `reads`.
-fn written(id: u64, detect: serde_json::Value) -> TargetRule {
+pub(super) fn written(id: u64, detect: serde_json::Value) -> TargetRule {
     let resolved = resolve(&spec(detect), &metrics()).unwrap();
     TargetRule { rule: Rule { for_ms: 0, resolve_after_ms: 0, ..resolved }.into(), ..limit(id, 0) }
 }

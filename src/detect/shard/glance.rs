@@ -40,13 +40,8 @@ impl Glance {
             && watched.judged == Some(true)
             && !watched.cold
             && watched.exempt.quiet_until().is_some();
-        let (Some(clear), Ok(metric)) = (watched.rule.detector.plainly_clear(), u16::try_from(watched.rule.metric))
-        else {
-            return Self::NONE;
-        };
-        if !quiet {
-            return Self::NONE;
-        }
+        let clear = if quiet { watched.rule.detector.plainly_clear() } else { None };
+        let (Some(clear), Ok(metric)) = (clear, u16::try_from(watched.rule.metric)) else { return Self::NONE };
         let (by, bounds) = match clear {
             // No value is one that is not finite.
             PlainlyClear::Between(lower, upper) => {

@@ -363,7 +363,8 @@ fn a_batch_that_is_known_to_come_once_a_month_is_no_breach_and_a_greater_one_is(
 
 #[test]
 fn an_open_trend_is_not_ended_by_a_restart_while_it_goes_on_though_it_would_not_begin_now() {
-    let trend = resolve_trend();
+    let any_rise = exceptions::written(1, serde_json::json!({"metric": "latency", "trend": {}}));
+    let trend = TargetRule { expected_interval_ms: QUARTER, ..any_rise };
     // A day of quarters of an hour, of slopes from none to steep.
     let is_open_at_the_end = |slope: f64, was_open: bool| {
         let value = |step: i64| slope * step as f64 + ((step * step) as f64 * 0.7).sin() + ((step * 7) as f64).cos();
@@ -388,15 +389,6 @@ fn an_open_trend_is_not_ended_by_a_restart_while_it_goes_on_though_it_would_not_
 }
 
 const QUARTER: i64 = 15 * 60 * SECOND;
-
-/// Any rise over a day.
-fn resolve_trend() -> TargetRule {
-    use crate::detect::testing::{metrics, spec};
-    let written = spec(serde_json::json!({"metric": "latency", "trend": {}}));
-    let resolved = crate::detect::resolve(&written, &metrics()).unwrap();
-    let rule = Rule { for_ms: 0, resolve_after_ms: 0, ..resolved };
-    TargetRule { id: 1, rule: rule.into(), expected_interval_ms: QUARTER }
-}
 
 /// One round in a few words: how long after the last one, in seconds, and the values.
 fn any_round() -> impl Strategy<Value = (i64, [f32; 2])> {
