@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::cluster::Cluster;
 use super::failure::Failure;
-use super::figures::{number, value};
+use super::figures::{span, value};
 use super::output::Report;
 use super::table::{Cell, Table, Tone};
 use super::text::clean;
@@ -110,8 +110,8 @@ impl Database {
                 figure(metric.standard_deviation),
                 figure(metric.p95),
                 figure(metric.p99),
-                format!("{} to {}", number(metric.minimum), value(metric.maximum, &metric.unit)).into(),
-                format!("{} to {}", number(metric.lower), value(metric.upper, &metric.unit)).into(),
+                span(metric.minimum, metric.maximum, &metric.unit).into(),
+                span(metric.lower, metric.upper, &metric.unit).into(),
             ]
         });
         let headers = vec!["METRIC", "MEAN", "MEDIAN", "STD-DEV", "P95", "P99", "RANGE", "NORMAL (3 SIGMA)"];

@@ -50,6 +50,15 @@ pub(super) fn number(value: f64) -> String {
     if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
 }
 
+/// From one value to another in their metric's unit, which is said once where both are written in the same.
+pub(super) fn span(from: f64, to: f64, unit: &str) -> String {
+    let (from, to) = (value(from, unit), value(to, unit));
+    match (from.split_once(' '), to.split_once(' ')) {
+        (Some((number, of_from)), Some((_, of_to))) if of_from == of_to => format!("{number} to {to}"),
+        _ => format!("{from} to {to}"),
+    }
+}
+
 /// A value in its metric's unit.
 pub(super) fn value(value: f64, unit: &str) -> String {
     match unit {
@@ -111,6 +120,9 @@ mod tests {
         assert_eq!(value(64_847_872.0, "B"), "61.8 MiB");
         assert_eq!(percent(0.9312), "93.1 %");
         assert_eq!(number(3_000_000.0), "3000000");
+        assert_eq!(span(1.0, 20.0, "ms"), "1 to 20 ms");
+        assert_eq!(span(4e8, 1.5e9, "B"), "381 MiB to 1.4 GiB");
+        assert_eq!(span(0.5, 2.0, ""), "0.5 to 2");
         assert_eq!(number(0.0421), "0.042");
         assert_eq!((number(f64::MAX).as_str(), number(-1e15).as_str()), ("1.80e308", "-1.00e15"));
         assert_eq!(number(f64::NAN), "unknown");

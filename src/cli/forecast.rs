@@ -37,15 +37,20 @@ pub(super) struct ForecastArguments {
     pub csv: Option<PathBuf>,
     #[command(flatten)]
     pub history: HistoryArguments,
-    /// Column or metric; may be left out when the file has one only
+    /// Column or metric; may be left out when the file has one only, not with --baseline
     #[arg(long, value_name = "NAME")]
     pub metric: Option<String>,
     /// Steps ahead, each as long as the series' own median step
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST_STEPS)))]
+    #[arg(long, value_name = "N", value_parser = steps)]
     pub horizon: u32,
     /// Share of the future that the interval is to hold, in percent
     #[arg(long, value_name = "PERCENT", default_value = "95", value_parser = level)]
     pub level: f64,
+}
+
+fn steps(text: &str) -> Result<u32, String> {
+    let steps = text.parse().ok().filter(|steps| (1..=MOST_STEPS).contains(steps));
+    steps.ok_or_else(|| format!("allowed is a number of steps from 1 to {MOST_STEPS}, without a unit"))
 }
 
 fn level(text: &str) -> Result<f64, String> {

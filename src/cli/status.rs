@@ -30,6 +30,9 @@ pub(super) struct Status {
     pub worst: Option<Severity>,
     #[serde(skip)]
     all_namespaces: bool,
+    /// Where it was looked, as [`Cluster::place`] says it.
+    #[serde(skip)]
+    place: String,
 }
 
 /// One Baseline.
@@ -97,7 +100,7 @@ pub(super) async fn read(cluster: &Cluster, now: Timestamp) -> Result<Status, Fa
         Box::pin(cluster.list())
     )?;
     let status = model(baselines, policies, &anomalies, &remediations, cluster.all_namespaces, now);
-    Ok(Status { exceptions: known(exceptions), ..status })
+    Ok(Status { exceptions: known(exceptions), place: cluster.place(), ..status })
 }
 
 fn model(
@@ -162,6 +165,7 @@ fn model(
             .collect(),
         exceptions: Vec::new(),
         all_namespaces,
+        place: String::new(),
     }
 }
 
@@ -205,7 +209,11 @@ impl Status {
     pub(super) fn hints(&self) -> Vec<String> {
         let mut hints = Vec::new();
         if self.baselines.is_empty() {
-            hints.push("No Baselines found: nothing is watched. examples/quickstart shows how to begin.".to_owned());
+            let elsewhere = if self.all_namespaces { "" } else { " -A looks in all namespaces;" };
+            hints.push(format!(
+                "No Baselines found{}: nothing is watched there.{elsewhere} examples/quickstart shows how to begin.",
+                self.place
+            ));
         }
         for waiting in &self.awaiting_approval {
             let (name, namespace) = (&waiting.name, &waiting.namespace);
@@ -414,6 +422,18 @@ wrong         orders     no       <none>     <none>                 InvalidField
             [
                 "orders-add-index waits for a person: kubectl dbmedic explain orders-add-index -n shop, then approve or refuse it"
             ]
+        );
+    }
+
+    #[test]
+    fn where_nothing_is_watched_it_is_said_where_it_was_looked() {
+        let now = Timestamp::UNIX_EPOCH;
+        let none = model(Vec::new(), Vec::new(), &[], &[], false, now);
+        let here = Status { place: " in namespace shopp".to_owned(), ..none };
+        let [hint] = here.hints().try_into().unwrap();
+        assert!(
+            hint.starts_with("No Baselines found in namespace shopp: nothing is watched there. -A looks in all"),
+            "{hint}"
         );
     }
 }

@@ -104,7 +104,7 @@ impl Tally {
         let false_incidents = incidents - inside;
         let within = windows.iter().filter(|window| !window.outside).count();
         Agreement {
-            precision: share(inside as f64, incidents as f64),
+            precision: if within > 0 { share(inside as f64, incidents as f64) } else { None },
             recall: share(found as f64, within as f64),
             median_delay_seconds: median,
             false_incidents,
@@ -118,7 +118,7 @@ impl Tally {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Agreement {
-    /// Share of the incidents with an alarm inside a window; `null` without incidents.
+    /// Share of the incidents with an alarm inside a window; `null` without incidents or windows that the data reach.
     pub precision: Option<f64>,
     /// Share of the windows with an alarm inside, of those that the data reach; `null` without any.
     pub recall: Option<f64>,

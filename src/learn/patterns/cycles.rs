@@ -12,6 +12,8 @@ const LEAST_WEEKLY_DAYS: usize = 12;
 const LEAST_WEEKDAYS: usize = 5;
 /// Share of the variance that a cycle must foretell to be named.
 const LEAST_STRENGTH: f64 = 0.25;
+/// Swing of a cycle below which it is rounding, as a share of the level: samples have seven digits.
+const LEAST_SWING: f64 = 1e-6;
 /// Sigmas that a value counts at most: an incident is no cycle.
 const MOST_SIGMAS: f64 = 5.0;
 const NAMES: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
@@ -60,10 +62,12 @@ fn strength(values: &[(usize, f64)], groups: usize) -> f64 {
 pub(super) fn daily(hours: &[LocalHour], zone: &str) -> Option<Pattern> {
     let days: Vec<&[LocalHour]> = whole_days(hours).collect();
     let levels: Vec<f64> = days.iter().map(|day| mean(day.iter().map(|hour| hour.mean))).collect();
+    let growth = growth_of_a_day(&days, &levels);
+    let grown = |hour: &LocalHour| growth * ((hour.of_day() as f64 + 0.5) / 24.0 - 0.5);
     let values: Vec<(usize, f64)> = days
         .iter()
         .zip(&levels)
-        .flat_map(|(day, level)| day.iter().map(move |hour| (hour.of_day(), hour.mean - level)))
+        .flat_map(|(day, level)| day.iter().map(move |hour| (hour.of_day(), hour.mean - level - grown(hour))))
         .collect();
     let strength = strength(&values, 24);
     if days.len() < LEAST_DAYS || strength < LEAST_STRENGTH {
@@ -78,6 +82,9 @@ pub(super) fn daily(hours: &[LocalHour], zone: &str) -> Option<Pattern> {
     let peak = ranges(&season, |value| value >= at(0.5));
     let low = ranges(&season, |value| value <= at(0.2));
     let level = mean(levels.into_iter());
+    if highest - lowest <= LEAST_SWING * level.abs() {
+        return None;
+    }
     let compared = times(level + highest, level + lowest)
         .map_or(String::new(), |times| format!("; the highest hour has {times} as much as the lowest"));
     Some(Pattern::new(
@@ -86,6 +93,12 @@ pub(super) fn daily(hours: &[LocalHour], zone: &str) -> Option<Pattern> {
         format!("peak {peak} {zone}"),
         format!("Follows the hour of the day: high {peak}, lowest {low} {zone}{compared}"),
     ))
+}
+
+/// What the level grows by from one day to the next, as median: growth within a day is the same each day, and no cycle.
+fn growth_of_a_day(days: &[&[LocalHour]], levels: &[f64]) -> f64 {
+    let pairs = days.windows(2).zip(levels.windows(2));
+    middle(pairs.map(|(days, levels)| (levels[1] - levels[0]) / (days[1][0].day() - days[0][0].day()) as f64))
 }
 
 /// The two longest ranges of hours that the test holds for, around midnight, as `09:00-17:00`.

@@ -73,6 +73,17 @@ fn a_weekly_cycle_names_the_days_that_differ() {
 }
 
 #[test]
+fn steady_growth_is_no_daily_cycle_and_hides_none() {
+    let growth = |at: i64| 5.0 * at.rem_euclid(100 * DAY) as f64 / DAY as f64;
+    for noisy in [0.0, 1.0] {
+        assert_eq!(found(&samples(14, |at| 1000.0 + growth(at) + noisy * noise(at))), [], "noise {noisy}");
+    }
+    let grown = found(&samples(14, |at| office(at) + growth(at) + 20.0 * noise(at)));
+    let [daily] = grown.as_slice() else { panic!("{grown:?}") };
+    assert_eq!((daily.kind, daily.when.as_str()), (PatternKind::DailyCycle, "peak 09:00-17:00 UTC"));
+}
+
+#[test]
 fn both_cycles_are_found_together() {
     let value = |at: i64| office(at) * if weekday(at) >= 5 { 0.5 } else { 1.0 } + 10.0 * noise(at);
     let kinds: Vec<PatternKind> = found(&samples(14, value)).iter().map(|pattern| pattern.kind).collect();
