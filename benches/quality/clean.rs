@@ -16,8 +16,11 @@ const BURN_IN_MS: i64 = WEEK_MS;
 const FACTOR: f64 = 2.0;
 const INCIDENTS_A_WEEK: f64 = 0.1;
 
-/// Weeks of a series and number of series, for each of [`STEPS`]: more than 120,000 rows of a kind after the burn-in.
-const AMOUNTS: [(u32, u64); 4] = [(2, 3), (5, 4), (10, 8), (64, 16)];
+/// Time within which rows are judged as one, and so share a score, in ms.
+const JUDGED_AS_ONE_MS: i64 = 60_000;
+
+/// Weeks of a series and number of series, for each of [`STEPS`]: more than 120,000 judgements of a kind after the burn-in.
+const AMOUNTS: [(u32, u64); 4] = [(5, 4), (5, 4), (10, 8), (64, 16)];
 
 /// What was counted over the series of one kind and step.
 #[derive(Clone, Copy, Default)]
@@ -51,11 +54,12 @@ impl Counted {
     }
 
     /// Observed over nominal rate, and whether it is within [`FACTOR`] as far as the counts can tell: the interval
-    /// of two standard deviations of a Poisson count reaches into it. Where values are few and apart, a rate can only
-    /// be below nominal, and that is right.
-    fn ratio(&self, level: usize, coarse: bool) -> (f64, bool) {
-        let nominal = LEVELS[level] * self.judged as f64;
-        let count = self.exceeding[level] as f64;
+    /// of two standard deviations of a Poisson count reaches into it. What is counted is judgements: rows that share one
+    /// are one. Where values are few and apart, a rate can only be below nominal, and that is right.
+    fn ratio(&self, level: usize, step: usize, coarse: bool) -> (f64, bool) {
+        let rows = (JUDGED_AS_ONE_MS / STEPS[step]).max(1) as f64;
+        let nominal = LEVELS[level] * self.judged as f64 / rows;
+        let count = self.exceeding[level] as f64 / rows;
         let error = 2.0 * count.max(1.0).sqrt();
         let too_many = (count - error) / nominal > FACTOR;
         let too_few = (count + error) / nominal < 1.0 / FACTOR;
@@ -88,7 +92,7 @@ pub fn measure() -> String {
     for (step, (weeks, series)) in AMOUNTS.into_iter().enumerate() {
         text.push_str(&format!("\n### Every {}: {series} series of {weeks} weeks of each kind\n\n", step_name(step)));
         let of_step = cells.iter().zip(&totals).filter(|((_, of), _)| *of == step);
-        let rows: Vec<Vec<String>> = of_step.map(|((kind, _), total)| row(*kind, total)).collect();
+        let rows: Vec<Vec<String>> = of_step.map(|((kind, _), total)| row(*kind, step, total)).collect();
         text.push_str(&table(&["kind", "1e-2", "1e-3", "1e-4", "incidents a week", "of these after a week"], &rows));
     }
     text
@@ -118,10 +122,10 @@ fn count(kind: Kind, step: usize, seed: u64) -> Counted {
     counted
 }
 
-fn row(kind: Kind, total: &Counted) -> Vec<String> {
+fn row(kind: Kind, step: usize, total: &Counted) -> Vec<String> {
     let mut row = vec![kind.name().to_owned()];
     row.extend((0..LEVELS.len()).map(|level| {
-        let (ratio, within) = total.ratio(level, is_coarse(kind));
+        let (ratio, within) = total.ratio(level, step, is_coarse(kind));
         if within { format!("{ratio:.2}") } else { format!("**{ratio:.2}**") }
     }));
     row.extend(
@@ -136,7 +140,8 @@ fn summary(cells: &[(Kind, usize)], totals: &[Counted]) -> String {
         .map(|step| {
             let of_step = || cells.iter().zip(totals).filter(|((_, of), _)| *of == step);
             let kinds = of_step().count();
-            let within = |level| of_step().filter(|((kind, _), total)| total.ratio(level, is_coarse(*kind)).1).count();
+            let within =
+                |level| of_step().filter(|((kind, _), total)| total.ratio(level, step, is_coarse(*kind)).1).count();
             let quiet = of_step().filter(|(_, total)| total.a_week() <= INCIDENTS_A_WEEK).count();
             let mean = |rate: fn(&Counted) -> f64| of_step().map(|(_, total)| rate(total)).sum::<f64>() / kinds as f64;
             let mut row = vec![step_name(step).to_owned()];

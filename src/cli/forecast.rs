@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::Args;
+use clap::{ArgGroup, Args};
 use serde::Serialize;
 
 use super::arguments::{Common, Format};
@@ -29,11 +29,12 @@ const MOST_STEPS: u32 = 100_000;
 #[derive(Args, Clone, Debug, Default)]
 #[command(
     after_help = "The columns of -o csv: timestamp,predicted,lower,upper",
-    mut_arg("baseline", |baseline| baseline.requires("metric"))
+    mut_arg("baseline", |baseline| baseline.requires("metric")),
+    group(ArgGroup::new("source").args(["csv", "baseline"]).required(true))
 )]
 pub(super) struct ForecastArguments {
     /// CSV file with a column timestamp and numbers; - reads standard input
-    #[arg(long, value_name = "FILE", required_unless_present = "baseline", conflicts_with_all = ["baseline", "pod"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["baseline", "pod"])]
     pub csv: Option<PathBuf>,
     #[command(flatten)]
     pub history: HistoryArguments,

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{JSONSchemaProps, JSONSchemaPropsOrArray};
 use serde::de::{Deserialize, DeserializeOwned, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 use serde_saphyr::{Error, Location, MessageFormatter, Spanned, UserMessageFormatter};
@@ -95,11 +96,11 @@ impl<'a> Document<'a> {
     }
 
     /// The first field below `path` that was written and is not among what was understood: the API server would drop it
-    /// without a word.
-    pub(super) fn unknown(&self, path: &str, understood: &Value) -> Option<Problem> {
+    /// without a word. `schema` is that of what stands at `path`.
+    pub(super) fn unknown(&self, path: &str, understood: &Value, schema: &JSONSchemaProps) -> Option<Problem> {
         let (_, _, node) = self.parts(path).last().copied().filter(|(_, whole, _)| *whole)?;
-        let (path, at) = unknown(&node.value, understood, path)?;
-        let message = clean(&format!("{path}: found a field that is not known here"));
+        let Unknown { path, at, allowed } = unknown(&node.value, understood, Some(schema), path)?;
+        let message = clean(&format!("{path}: found a field that is not known here, allowed: {}", allowed.join(", ")));
         Some(Problem { place: place(Some(at)), message })
     }
 
@@ -153,21 +154,41 @@ fn found_at<'a>(node: &'a Spanned<Node>, at: (u64, u64), path: &str) -> Option<(
     }
 }
 
-fn unknown(written: &Node, understood: &Value, path: &str) -> Option<(String, Location)> {
+/// A field that is not known where it stands, and those that are.
+struct Unknown {
+    path: String,
+    at: Location,
+    allowed: Vec<String>,
+}
+
+fn unknown(written: &Node, understood: &Value, schema: Option<&JSONSchemaProps>, path: &str) -> Option<Unknown> {
     match (written, understood) {
-        (Node::Fields(written), Value::Object(understood)) => written.iter().find_map(|(key, value)| {
-            let path = below(path, &key.value);
-            match understood.get(&key.value) {
-                Some(understood) => unknown(&value.value, understood, &path),
-                // What is left out when it is written, too.
-                None if matches!(&value.value, Node::Scalar(Value::Null)) => None,
-                None if matches!(&value.value, Node::List(list) if list.is_empty()) => None,
-                None => Some((path, key.referenced)),
-            }
-        }),
+        (Node::Fields(written), Value::Object(understood)) => {
+            let fields = schema.and_then(|schema| schema.properties.as_ref());
+            written.iter().find_map(|(key, value)| {
+                let path = below(path, &key.value);
+                match understood.get(&key.value) {
+                    Some(understood) => {
+                        let schema = fields.and_then(|fields| fields.get(&key.value));
+                        unknown(&value.value, understood, schema, &path)
+                    }
+                    // What is left out when it is written, too.
+                    None if matches!(&value.value, Node::Scalar(Value::Null)) => None,
+                    None if matches!(&value.value, Node::List(list) if list.is_empty()) => None,
+                    None => {
+                        let allowed = fields.into_iter().flat_map(|fields| fields.keys().cloned()).collect();
+                        Some(Unknown { path, at: key.referenced, allowed })
+                    }
+                }
+            })
+        }
         (Node::List(written), Value::Array(understood)) => {
+            let schema = schema.and_then(|schema| match schema.items.as_ref()? {
+                JSONSchemaPropsOrArray::Schema(schema) => Some(&**schema),
+                JSONSchemaPropsOrArray::Schemas(schemas) => schemas.first(),
+            });
             written.iter().zip(understood).enumerate().find_map(|(index, (written, understood))| {
-                unknown(&written.value, understood, &format!("{path}[{index}]"))
+                unknown(&written.value, understood, schema, &format!("{path}[{index}]"))
             })
         }
         _ => None,

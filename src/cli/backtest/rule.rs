@@ -2,6 +2,9 @@
 
 use std::path::Path;
 
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::JSONSchemaProps;
+use kube::CustomResourceExt;
+
 use super::super::failure::Failure;
 use super::super::files::read_small;
 use super::super::text::clean;
@@ -35,7 +38,7 @@ pub(super) fn parse(bytes: &[u8], columns: &[String]) -> Result<Judging, Problem
     }
     let rule: AnomalyRule = document.typed()?;
     let understood = serde_json::to_value(&rule.spec).map_err(|error| Problem::nowhere(error.to_string()))?;
-    if let Some(problem) = document.unknown("spec", &understood) {
+    if let Some(problem) = document.unknown("spec", &understood, &schema()) {
         return Err(problem);
     }
     if rule.spec.detect.peers.is_some() {
@@ -52,6 +55,13 @@ pub(super) fn parse(bytes: &[u8], columns: &[String]) -> Result<Judging, Problem
     })?;
     let name = clean(rule.metadata.name.as_deref().unwrap_or("without a name"));
     Ok(Judging { recorded: RecordedRule::new(resolved, metrics), name })
+}
+
+/// What may be written in a rule's spec, as the API server is told.
+fn schema() -> JSONSchemaProps {
+    let version = AnomalyRule::crd().spec.versions.into_iter().next();
+    let whole = version.and_then(|version| version.schema?.open_api_v3_schema);
+    whole.and_then(|whole| whole.properties?.remove("spec")).unwrap_or_default()
 }
 
 /// The metric that gives the rule's own in percent of its maximum, when there is no such column.
@@ -119,7 +129,15 @@ mod tests {
             (text("{metric: value}"), "r.yaml:6:3: spec.detect: found \"none\", allowed exactly one of"),
             (
                 text("{metric: value, sigmas: {above: 3}}"),
-                "r.yaml:6:27: spec.detect.sigmas: found a field that is not known here",
+                "r.yaml:6:27: spec.detect.sigmas: found a field that is not known here, allowed: degradation, expression,",
+            ),
+            (
+                text("{metric: value, limit: {abowe: 3}}"),
+                "r.yaml:6:35: spec.detect.limit.abowe: found a field that is not known here, allowed: above, below",
+            ),
+            (
+                text("{metric: value, sigma: {above: 3}}").replace("spec:", "spec:\n  severety: critical"),
+                "r.yaml:5:3: spec.severety: found a field that is not known here, allowed: baselineRef, confidence, detect,",
             ),
             (text("{metric: value, limit: {above: [3]}}"), "r.yaml:6:42: spec.detect.limit.above: found a list"),
             (text("{metric: value, limit: {above: {x: 1}}}"), "r.yaml:6:42: spec.detect.limit.above: found fields"),

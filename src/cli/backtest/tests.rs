@@ -171,6 +171,7 @@ fn bad_input_is_refused_with_its_place_and_exit_code_2() {
     );
     assert!(refused(&[]).contains("--csv"));
     assert!(refused(&["--csv", &csv, "--baseline", "orders"]).contains("cannot be used with"));
+    assert!(refused(&["--data-dir", "."]).contains("<--csv <FILE>|--baseline <NAME>>"));
     assert!(refused(&["--baseline", "a/b/c"]).starts_with("--baseline: found \"a/b/c\", allowed: [NAMESPACE/]NAME"));
     assert!(
         refused(&["--baseline", "orders", "--data-dir", "nowhere"]).starts_with("--data-dir: found no history.sqlite")

@@ -5,7 +5,7 @@
 //!
 //! Read in this order: `course` is the slow level with its daily profile, `outlook` the next value by whichever simple
 //! forecaster was right lately, `evidence` turns the residuals of both into one tail probability that means the same for
-//! every series, `news` merges it into alarms and incidents. `single` looks at the values of a minute that is judged as
+//! every series, `news` merges it into alarms and incidents, with `week` for what comes each week. `single` looks at the values of a minute that is judged as
 //! one, `joint` judges several series together.
 
 mod course;
@@ -14,6 +14,7 @@ mod joint;
 mod news;
 mod outlook;
 mod single;
+mod week;
 #[cfg(test)]
 mod tests;
 
@@ -21,7 +22,7 @@ pub use joint::{Joint, JointReading};
 
 use course::Course;
 use evidence::{Evidence, Found};
-use news::{News, Told};
+use news::{Moment, News, Told};
 use outlook::Outlook;
 use single::{Alone, Single};
 
@@ -92,8 +93,8 @@ pub struct Reading {
     /// ones before it does.
     pub anomalous: bool,
     /// Number of the incident that is open, from 1; `None` while none is. To open one takes evidence that is thirty
-    /// times as rare as an anomalous sample's at one sample each five minutes, and rarer where samples come faster; it
-    /// ends when 50 judgements said nothing more: that many samples, or minutes where they come faster.
+    /// times as rare as an anomalous sample's at one sample each five minutes, rarer where samples come faster, and where
+    /// something came at that hour a week ago much rarer than that was; it ends when 50 judgements said nothing more: that many samples, or minutes where they come faster.
     pub incident: Option<u64>,
     /// What the score speaks of; `None` while nothing is known.
     pub departure: Option<Departure>,
@@ -283,8 +284,8 @@ impl Stream {
         if series.seen < FIRST_JUDGED {
             return Reading::UNKNOWN;
         }
-        let age = at.saturating_sub(series.first_at);
-        let Told { decades, anomalous, incident } = self.news.tell(&found, series.step, elapsed, age);
+        let moment = Moment { at, age: at.saturating_sub(series.first_at), elapsed, step: series.step };
+        let Told { decades, anomalous, incident } = self.news.tell(&found, moment);
         // Single values scatter more than their mean.
         let deviation = deviation * count.sqrt();
         self.deviation = deviation;

@@ -56,8 +56,12 @@ impl Outlook {
         if prepared.values.len() < FEW {
             return Some(Self::of_few(&prepared, horizon));
         }
-        let (centre, errors) = combined(&prepared.values, &prepared.seen, periods, horizon);
-        Some(Self::assembled(&prepared, periods, centre, &errors))
+        // Chosen, weighed and measured over the near future whatever is asked for: the next hour does not depend on it.
+        let (centre, errors) = combined(&prepared.values, &prepared.seen, periods, horizon.max(near(periods)));
+        let mut outlook = Self::assembled(&prepared, periods, centre, &errors);
+        outlook.centre.truncate(horizon);
+        outlook.width.truncate(horizon);
+        Some(outlook)
     }
 
     fn assembled(prepared: &Prepared, periods: Periods, centre: Vec<f64>, errors: &Errors) -> Self {
@@ -159,9 +163,10 @@ fn combined(rows: &[f64], seen: &[f64], periods: Periods, horizon: usize) -> (Ve
     };
     let origins = origins(rows.len(), tried);
     let season = Season::learn(rows, periods);
-    let level = Level::choose(rows, &season, horizon.min(2 * periods.short.unwrap_or(24)));
+    let near = near(periods);
+    let level = Level::choose(rows, &season, near);
     let reach = horizon.min(rows.len() / 2).max(1);
-    let rates = smoothing::choose(rows, tried, &origins, reach.min(2 * periods.short.unwrap_or(24)));
+    let rates = smoothing::choose(rows, tried, &origins, reach.min(near));
 
     let mut paths: Vec<[Vec<f64>; METHODS]> = Vec::with_capacity(origins.len());
     let mut regression = Regression::new(rows, tried);
@@ -188,7 +193,7 @@ fn combined(rows: &[f64], seen: &[f64], periods: Periods, horizon: usize) -> (Ve
             paths: origins
                 .iter()
                 .zip(&paths)
-                .map(|(origin, path)| (*origin, apart(&path[method], &seen[*origin..])))
+                .map(|(origin, path)| (*origin, apart(&path[method][..near.min(path[method].len())], &seen[*origin..])))
                 .collect(),
         }
         .size()
@@ -210,6 +215,11 @@ fn combined(rows: &[f64], seen: &[f64], periods: Periods, horizon: usize) -> (Ve
         last[2] = base;
     }
     (weighted(&last, weights), errors)
+}
+
+/// Steps over which forecasts are held against each other: two of the short period.
+fn near(periods: Periods) -> usize {
+    2 * periods.short.unwrap_or(24)
 }
 
 /// Where forecasts are tried: never one whole short period apart, so that every step meets every hour.

@@ -80,6 +80,21 @@ fn a_growing_line_goes_on_under_its_season() {
 }
 
 #[test]
+fn the_next_hours_do_not_depend_on_how_many_are_asked_for() {
+    let values = series(800);
+    let week = forecast(&values, &HOURLY, 168, 0.95);
+    for horizon in [1, 5, 20, 48, 100] {
+        let found = forecast(&values, &HOURLY, horizon, 0.95);
+        assert_eq!(found.mean, week.mean[..horizon], "{horizon}");
+        for ahead in 0..horizon {
+            let width = |found: &Forecast| found.upper[ahead] - found.lower[ahead];
+            let times = width(&found) / width(&week);
+            assert!((0.8..1.25).contains(&times), "{horizon} {ahead}: {times}");
+        }
+    }
+}
+
+#[test]
 fn gaps_and_spikes_do_not_bend_the_forecast() {
     let whole = forecast(&series(700), &HOURLY, 48, 0.95);
     let mut holed = series(700);
