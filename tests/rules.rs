@@ -43,21 +43,26 @@ fn the_examples_show_every_detector() {
 }
 
 #[test]
-fn the_backtest_on_the_page_is_what_the_program_says() {
+fn what_the_page_shows_is_what_the_program_says() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let page = fs::read_to_string(root.join("docs/cli.md")).unwrap();
-    let command = "$ kubectl dbmedic backtest --csv response_time.csv --labels labels.json";
-    let shown = page.split_once(command).and_then(|(_, rest)| rest.split_once('\n')?.1.split_once("```")).unwrap().0;
-    let output = std::process::Command::new(env!("CARGO_BIN_EXE_kubectl-dbmedic"))
-        .args(["backtest", "--csv", "response_time.csv", "--labels", "labels.json"])
-        .current_dir(root.join("examples/backtest"))
-        .env("COLUMNS", "80")
-        .env("LC_ALL", "C.UTF-8")
-        .output()
-        .unwrap();
-    let said = String::from_utf8(output.stdout).unwrap();
-    assert!(
-        output.status.success() && said.trim_end() == shown.trim_end(),
-        "the page shows\n{shown}\nand it says\n{said}"
-    );
+    for command in [
+        "backtest --csv response_time.csv --labels labels.json",
+        "forecast --csv response_time.csv --metric response_time --horizon 6",
+    ] {
+        let line = format!("$ kubectl dbmedic {command}");
+        let shown = page.split_once(&line).and_then(|(_, rest)| rest.split_once('\n')?.1.split_once("```")).unwrap().0;
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_kubectl-dbmedic"))
+            .args(command.split(' '))
+            .current_dir(root.join("examples/backtest"))
+            .env("COLUMNS", "80")
+            .env("LC_ALL", "C.UTF-8")
+            .output()
+            .unwrap();
+        let said = String::from_utf8(output.stdout).unwrap();
+        assert!(
+            output.status.success() && said.trim_end() == shown.trim_end(),
+            "the page shows\n{shown}\nand it says\n{said}"
+        );
+    }
 }

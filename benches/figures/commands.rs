@@ -25,7 +25,7 @@ pub fn measure(programs: &Programs) -> Result<Vec<Figure>> {
     progress("backtest and forecast of a file");
     let scratch = Scratch::new("commands")?;
     let (minutes, hours) = (scratch.path().join("minutes.csv"), scratch.path().join("hours.csv"));
-    let rows = write(&minutes, Kind::OfficeHours, 60_000, 500_000)?;
+    let rows = write(&minutes, Kind::OfficeHours, 60_000, 10_000_000)?;
     write(&hours, Kind::DailyWeekly, 3_600_000, FORECAST_ROWS)?;
 
     let before = children_processor_time()?;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use dbmedic::history::{FILE, Store};
+use dbmedic::history::{FILE, READ_TOGETHER, Store};
 use dbmedic::learn::{Options, Sample, learn};
 use dbmedic::measure::TargetKey;
 use dbmedic_test_support::Scratch;
@@ -49,12 +49,15 @@ pub async fn measure() -> Result<Vec<Figure>> {
     let (from, to) = (START_MS, START_MS + 14 * DAY_MS);
     let (begun, mut samples) = (processor_time(this)?, 0);
     let mut read = Duration::ZERO;
-    for label in &labels {
+    for together in labels.chunks(READ_TOGETHER) {
+        let names: Vec<&str> = together.iter().map(String::as_str).collect();
         let reading = processor_time(this)?;
-        let series = store.read(&key, label, from, to).await?;
+        let found = store.read_many(&key, &names, from, to).await?;
         read += processor_time(this)?.saturating_sub(reading);
-        samples += series.len();
-        std::hint::black_box(learn(&series, &options(to)).context("nothing was learnt")?);
+        for series in found {
+            samples += series.len();
+            std::hint::black_box(learn(&series, &options(to)).context("nothing was learnt")?);
+        }
     }
     let spent = processor_time(this)?.saturating_sub(begun).as_secs_f64();
     let plain = plain_rows(&scratch, &store, &key, &labels).await?;

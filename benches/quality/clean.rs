@@ -27,6 +27,8 @@ const AMOUNTS: [(u32, u64); 4] = [(5, 4), (5, 4), (10, 8), (64, 16)];
 struct Counted {
     judged: u64,
     exceeding: [u64; LEVELS.len()],
+    /// Minutes, or rows where they come more slowly, in which any row did.
+    exceeding_judgements: [u64; LEVELS.len()],
     weeks: f64,
     incidents: u64,
     settled_weeks: f64,
@@ -36,8 +38,9 @@ struct Counted {
 impl Counted {
     fn add(&mut self, other: &Self) {
         self.judged += other.judged;
-        for (sum, one) in self.exceeding.iter_mut().zip(other.exceeding) {
-            *sum += one;
+        for level in 0..LEVELS.len() {
+            self.exceeding[level] += other.exceeding[level];
+            self.exceeding_judgements[level] += other.exceeding_judgements[level];
         }
         self.weeks += other.weeks;
         self.incidents += other.incidents;
@@ -54,13 +57,13 @@ impl Counted {
     }
 
     /// Observed over nominal rate, and whether it is within [`FACTOR`] as far as the counts can tell: the interval
-    /// of two standard deviations of a Poisson count reaches into it. What is counted is judgements: rows that share one
-    /// are one. Where values are few and apart, a rate can only be below nominal, and that is right.
+    /// of two standard deviations of a Poisson count of judgements reaches into it. Where values are few and apart, a rate
+    /// can only be below nominal, and that is right.
     fn ratio(&self, level: usize, step: usize, coarse: bool) -> (f64, bool) {
-        let rows = (JUDGED_AS_ONE_MS / STEPS[step]).max(1) as f64;
-        let nominal = LEVELS[level] * self.judged as f64 / rows;
-        let count = self.exceeding[level] as f64 / rows;
-        let error = 2.0 * count.max(1.0).sqrt();
+        let nominal = LEVELS[level] * self.judged as f64;
+        let count = self.exceeding[level] as f64;
+        let judged_as_one = (JUDGED_AS_ONE_MS / STEPS[step]).max(1) as f64;
+        let error = 2.0 * count.max(judged_as_one) / (self.exceeding_judgements[level].max(1) as f64).sqrt();
         let too_many = (count - error) / nominal > FACTOR;
         let too_few = (count + error) / nominal < 1.0 / FACTOR;
         (count / nominal, !too_many && (coarse || !too_few))
@@ -105,6 +108,7 @@ fn count(kind: Kind, step: usize, seed: u64) -> Counted {
     let mut stream = Stream::new(StreamOptions::default());
     let mut counted = Counted { weeks: f64::from(weeks), settled_weeks: f64::from(weeks) - 1.0, ..Counted::default() };
     let mut open = None;
+    let mut last = [None; LEVELS.len()];
     for (row, value) in series.values.iter().enumerate() {
         let reading = stream.sample(series.at(row), *value);
         if reading.incident.is_some() && reading.incident != open {
@@ -114,8 +118,11 @@ fn count(kind: Kind, step: usize, seed: u64) -> Counted {
         open = reading.incident.or(open);
         if row >= week.max(BURN_IN_ROWS) && value.is_finite() {
             counted.judged += 1;
-            for (count, level) in counted.exceeding.iter_mut().zip(LEVELS) {
-                *count += u64::from(reading.score >= 1.0 - level);
+            let judgement = series.at(row) / JUDGED_AS_ONE_MS;
+            for (level, _) in LEVELS.iter().enumerate().filter(|(_, chance)| reading.score >= 1.0 - **chance) {
+                counted.exceeding[level] += 1;
+                counted.exceeding_judgements[level] += u64::from(last[level] != Some(judgement));
+                last[level] = Some(judgement);
             }
         }
     }

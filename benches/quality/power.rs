@@ -77,14 +77,39 @@ const KINDS: [(Kind, bool); 18] = [
 /// Clean weeks before the fault and number of series, for each of [`STEPS`].
 const AMOUNTS: [(usize, u64); 4] = [(1, 4), (2, 8), (4, 12), (16, 24)];
 
-/// Of one series: for each case and size the rows until the alarm, if there was one.
+/// What is told of a fault: an alarm, or an incident that opens.
+#[derive(Clone, Copy)]
+enum Told {
+    Alarm,
+    Incident,
+}
+
+/// Rows until each was told, if it was.
+#[derive(Clone, Copy, Default)]
+struct Delays {
+    alarm: Option<usize>,
+    incident: Option<usize>,
+    /// The incident that is open at the end.
+    open: Option<u64>,
+}
+
+impl Delays {
+    fn until(&self, told: Told) -> Option<usize> {
+        match told {
+            Told::Alarm => self.alarm,
+            Told::Incident => self.incident,
+        }
+    }
+}
+
+/// Of one series: for each case and size what was told.
 struct Trial {
     kind: usize,
     step: usize,
     /// `[case][size]`; `None` where the case does not apply.
-    delays: Vec<Option<[Option<usize>; 3]>>,
-    /// Whether an alarm came within the case's time although nothing was put in.
-    by_chance: Vec<bool>,
+    delays: Vec<Option<[Delays; 3]>>,
+    /// What was told within the case's time although nothing was put in.
+    by_chance: Vec<Delays>,
 }
 
 /// The section on power.
@@ -97,9 +122,13 @@ pub fn measure() -> String {
     let mut text = "Found, of all series it was put into, and median rows and time until then; by chance: alarms within the same time \
                     when nothing was put in.\n\n"
         .to_owned();
-    text.push_str(&by_case(&trials));
+    text.push_str(&by_case(&trials, Told::Alarm));
+    text.push_str(
+        "\nThe same, until an incident opens: what `pattern` tells, and what is counted on the clean series.\n\n",
+    );
+    text.push_str(&by_case(&trials, Told::Incident));
     text.push_str(&format!(
-        "\nThe middle size, every {}, by kind of series (found of the series it was put into):\n\n",
+        "\nThe middle size, every {}, by kind of series (alarms, of the series it was put into):\n\n",
         step_name(BY_KIND)
     ));
     text.push_str(&by_kind(&trials));
@@ -125,63 +154,70 @@ fn trial(step: usize, kind: usize, seed: u64) -> Trial {
     let series = clean_rows(kind_of_series, seed, midnight + week / 7 + (week * 2 / 7).max(64), STEPS[step]);
     let at = midnight + (Random::new(seed).uniform() * (week / 7) as f64) as usize;
     let mut stream = Stream::new(StreamOptions::default());
-    run(&mut stream, &series, 0..midnight);
-    let of_midnight = stream.clone();
-    run(&mut stream, &series, midnight..at);
-    let of_day = stream;
+    let open = run(&mut stream, None, &series, 0..midnight).open;
+    let of_midnight = (stream.clone(), open);
+    let open = run(&mut stream, open, &series, midnight..at).open;
+    let of_day = (stream, open);
 
     // What is changed needs a day before it, for a season that is late.
     let tail_start = midnight - week / 7;
     let tail = series.from(tail_start);
     let (mut delays, mut by_chance) = (Vec::new(), Vec::new());
     for case in &CASES {
-        let (from, start) = if case.seasonal { (&of_midnight, midnight) } else { (&of_day, at) };
+        let ((from, open), start) = if case.seasonal { (&of_midnight, midnight) } else { (&of_day, at) };
         // A constant series has no noise that could vary, and is a flat line already.
         let constant = matches!(kind_of_series, Kind::Flat | Kind::FlatQuantised);
         let of_noise = matches!(case.fault, Fault::VarianceUp | Fault::VarianceDown | Fault::FlatLine);
         if (case.seasonal && !has_season) || (constant && of_noise) {
             delays.push(None);
-            by_chance.push(false);
+            by_chance.push(Delays::default());
             continue;
         }
         delays.push(Some(case.sizes.map(|size| {
             let rows = length(case, size, &series);
             let mut faulty = tail.clone();
             inject(&mut faulty, case.fault, size, start - tail_start, rows);
-            run(&mut from.clone(), &faulty, start - tail_start..start - tail_start + rows)
+            run(&mut from.clone(), *open, &faulty, start - tail_start..start - tail_start + rows)
         })));
         let rows = length(case, case.sizes[MIDDLE], &series);
-        by_chance.push(run(&mut from.clone(), &series, start..start + rows).is_some());
+        by_chance.push(run(&mut from.clone(), *open, &series, start..start + rows));
     }
     Trial { kind, step, delays, by_chance }
 }
 
-/// Steps over the rows; the first with an alarm, counted from the range's start.
-fn run(stream: &mut Stream, series: &Series, rows: std::ops::Range<usize>) -> Option<usize> {
+/// Steps over the rows; the first with an alarm and the first that opens an incident, counted from the range's start.
+/// `open` is the incident that was open before it, which is none of it.
+fn run(stream: &mut Stream, open: Option<u64>, series: &Series, rows: std::ops::Range<usize>) -> Delays {
     let start = rows.start;
-    let mut first = None;
+    let mut first = Delays { open, ..Delays::default() };
     for row in rows {
         let reading = stream.sample(series.at(row), series.values[row]);
-        if reading.anomalous && first.is_none() {
-            first = Some(row - start);
+        if reading.anomalous {
+            first.alarm.get_or_insert(row - start);
         }
+        if reading.incident.is_some() && reading.incident != first.open {
+            first.incident.get_or_insert(row - start);
+        }
+        first.open = reading.incident;
     }
     first
 }
 
-fn by_case(trials: &[Trial]) -> String {
+fn by_case(trials: &[Trial], told: Told) -> String {
     let mut rows = Vec::new();
     for (case_index, case) in CASES.iter().enumerate() {
         for (size_index, size) in case.sizes.iter().enumerate() {
             let mut row = vec![format!("{}, {size} {}", case.fault.name(), case.unit)];
             for (step, step_ms) in STEPS.into_iter().enumerate() {
                 let of_step = || trials.iter().filter(|trial| trial.step == step);
-                let delays: Vec<Option<usize>> =
-                    of_step().filter_map(|trial| trial.delays[case_index]).map(|sizes| sizes[size_index]).collect();
+                let delays: Vec<Option<usize>> = of_step()
+                    .filter_map(|trial| trial.delays[case_index])
+                    .map(|sizes| sizes[size_index].until(told))
+                    .collect();
                 row.push(cell(&delays, step_ms));
                 if size_index == MIDDLE {
                     let judged = of_step().filter(|trial| trial.delays[case_index].is_some()).count();
-                    let chance = of_step().filter(|trial| trial.by_chance[case_index]).count();
+                    let chance = of_step().filter(|trial| trial.by_chance[case_index].until(told).is_some()).count();
                     row.push(percent(chance, judged));
                 } else {
                     row.push(String::new());
@@ -200,8 +236,10 @@ fn by_kind(trials: &[Trial]) -> String {
         .map(|(kind, (name, _))| {
             let of_kind = || trials.iter().filter(|trial| trial.step == BY_KIND && trial.kind == kind);
             let cells = (0..CASES.len()).map(|case| {
-                let found: Vec<bool> =
-                    of_kind().filter_map(|trial| trial.delays[case]).map(|sizes| sizes[MIDDLE].is_some()).collect();
+                let found: Vec<bool> = of_kind()
+                    .filter_map(|trial| trial.delays[case])
+                    .map(|sizes| sizes[MIDDLE].alarm.is_some())
+                    .collect();
                 percent(found.iter().filter(|found| **found).count(), found.len())
             });
             std::iter::once(name.name().to_owned()).chain(cells).collect()

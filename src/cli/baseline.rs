@@ -197,6 +197,9 @@ impl Report for Learnt {
         );
         for database in &self.databases {
             text += &format!("\n{}", database.headline());
+            if self.validate && database.metrics.iter().all(|metric| metric.validation.is_none()) {
+                text += "Validation:  none yet; a profile is held against the days after those it was learnt from\n";
+            }
             for table in self.tables_of(database) {
                 let table = table.render(headers, colour);
                 if !table.is_empty() {
@@ -292,6 +295,14 @@ mod tests {
     fn validation_alone_leaves_the_rest_out() {
         let text = learnt(true).text(false, true, false);
         assert!(text.contains("✓ Held") && !text.contains("STD-DEV") && !text.contains("DailyCycle"), "{text}");
+    }
+
+    #[test]
+    fn where_nothing_was_validated_yet_it_is_said() {
+        let mut learnt = learnt(true);
+        learnt.databases[0].metrics[0].validation = None;
+        let text = learnt.text(false, true, false);
+        assert!(text.contains("Validation:  none yet; a profile is held against the days after"), "{text}");
     }
 
     #[test]

@@ -28,10 +28,16 @@ pub(super) trait Kind:
 impl<K> Kind for K where K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + Debug + DeserializeOwned
 {}
 
-/// What is wrong where no kubeconfig was named: of a file that is not there, what to do.
+/// What is wrong where no kubeconfig was named.
 fn not_inferred(error: &InferConfigError) -> String {
-    match error.source().and_then(|source| source.downcast_ref::<KubeconfigError>()) {
-        Some(KubeconfigError::ReadConfig(read, path)) if read.kind() == ErrorKind::NotFound => {
+    let of_file = error.source().and_then(|source| source.downcast_ref::<KubeconfigError>());
+    of_file.map_or_else(|| error.to_string(), not_read)
+}
+
+/// What is wrong with a kubeconfig: of a file that is not there, what to do.
+fn not_read(error: &KubeconfigError) -> String {
+    match error {
+        KubeconfigError::ReadConfig(read, path) if read.kind() == ErrorKind::NotFound => {
             format!("{} does not exist; set KUBECONFIG or give --kubeconfig", path.display())
         }
         _ => error.to_string(),
@@ -53,7 +59,7 @@ impl Cluster {
         let config = match &common.kubeconfig {
             Some(path) => match Kubeconfig::read_from(path) {
                 Ok(read) => Config::from_custom_kubeconfig(read, &options).await.map_err(|error| error.to_string()),
-                Err(error) => Err(error.to_string()),
+                Err(error) => Err(not_read(&error)),
             },
             None if common.context.is_some() => {
                 Config::from_kubeconfig(&options).await.map_err(|error| error.to_string())
@@ -139,5 +145,18 @@ impl Cluster {
                 .map_err(|_| Failure::Timeout { what: what.to_owned(), after })?,
         };
         answer.map_err(|error| Failure::of_api(error, what, needs))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_kubeconfig_that_is_not_there_is_named_and_what_to_do() {
+        let common = Common { kubeconfig: Some("nowhere/config".into()), ..Common::default() };
+        let failure = Cluster::connect(&common).await.err().map(|failure| failure.to_string());
+        let said = "kubeconfig: nowhere/config does not exist; set KUBECONFIG or give --kubeconfig";
+        assert_eq!(failure.as_deref(), Some(said));
     }
 }

@@ -209,9 +209,9 @@ impl Status {
     pub(super) fn hints(&self) -> Vec<String> {
         let mut hints = Vec::new();
         if self.baselines.is_empty() {
-            let elsewhere = if self.all_namespaces { "" } else { " -A looks in all namespaces;" };
+            let watched = if self.all_namespaces { "." } else { " there. -A looks in all namespaces;" };
             hints.push(format!(
-                "No Baselines found{}: nothing is watched there.{elsewhere} examples/quickstart shows how to begin.",
+                "No Baselines found{}: nothing is watched{watched} examples/quickstart shows how to begin.",
                 self.place
             ));
         }
@@ -435,5 +435,7 @@ wrong         orders     no       <none>     <none>                 InvalidField
             hint.starts_with("No Baselines found in namespace shopp: nothing is watched there. -A looks in all"),
             "{hint}"
         );
+        let none = model(Vec::new(), Vec::new(), &[], &[], true, now);
+        assert_eq!(none.hints(), ["No Baselines found: nothing is watched. examples/quickstart shows how to begin."]);
     }
 }

@@ -67,7 +67,7 @@ impl Detect for Pattern {
 
     fn take(&self, memory: &mut PatternMemory, sight: &Sight<'_>) {
         let stream = memory.stream.get_or_insert_with(|| Stream::new(self.options));
-        let reading = stream.sample(sight.at, sight.value);
+        let reading = stream.sample_by_clock(sight.at, sight.local(), sight.value);
         memory.peak = reading.incident.map(|incident| match memory.peak {
             Some((same, score, departure)) if same == incident && score >= reading.score => (same, score, departure),
             _ => (incident, reading.score, reading.departure),

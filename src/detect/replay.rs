@@ -60,8 +60,8 @@ impl Around for Snapshot<'_> {
 
     fn each_peer(&self, _: &mut dyn FnMut(Peer<'_>)) {}
 
-    fn hour_of_week(&self, at: i64) -> usize {
-        self.when.moved_to(at).hour
+    fn local(&self, at: i64) -> i64 {
+        self.when.local(at)
     }
 }
 

@@ -47,9 +47,9 @@ pub trait Around {
     /// Hands each peer with a fresh value of the sight's metric to `take`, in no certain order.
     fn each_peer(&self, take: &mut dyn FnMut(Peer<'_>));
 
-    /// Hour of the week by the clock that profiles are learnt by, Monday 00:00 being 0; UTC where none is known.
-    fn hour_of_week(&self, at: i64) -> usize {
-        hour_of_week(at)
+    /// What the clock that profiles are learnt by shows, as if it were UTC; UTC where none is known.
+    fn local(&self, at: i64) -> i64 {
+        at
     }
 }
 
@@ -136,9 +136,14 @@ impl<'a> Sight<'a> {
         as_usual(self.expected, metric, self.normal_of(metric).as_ref(), value)
     }
 
+    /// What the clock that profiles are learnt by shows now, as if it were UTC: milliseconds since the epoch.
+    pub fn local(&self) -> i64 {
+        self.around.local(self.at)
+    }
+
     /// Hour of the week by the clock that profiles are learnt by, Monday 00:00 being 0; UTC where none is known.
     pub fn hour_of_week(&self) -> usize {
-        self.around.hour_of_week(self.at)
+        hour_of_week(self.local())
     }
 
     /// Hands each peer with a fresh value of this metric to `take`, in no certain order.

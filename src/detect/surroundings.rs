@@ -53,8 +53,8 @@ impl Around for Surroundings<'_> {
         (metric < self.metrics).then(|| self.columns.normal(self.first + metric, &self.when.moved_to(at)))?
     }
 
-    fn hour_of_week(&self, at: i64) -> usize {
-        self.when.moved_to(at).hour
+    fn local(&self, at: i64) -> i64 {
+        self.when.local(at)
     }
 
     fn each_peer(&self, take: &mut dyn FnMut(Peer<'_>)) {

@@ -23,6 +23,11 @@ impl<'a> When<'a> {
         Self::new(self.clock, at)
     }
 
+    /// What the clock shows at an instant, as if it were UTC.
+    pub fn local(&self, at: i64) -> i64 {
+        self.clock.map_or(at, |clock| clock.local(at))
+    }
+
     /// Hour of the month: looked up only where something comes once a month.
     pub fn of_month(&self) -> Option<HourOfMonth> {
         hour_of_month_by(self.clock, self.at)

@@ -10,7 +10,7 @@ use super::settings::TargetSettings;
 use super::task::{Task, now};
 use crate::detect::schedule::{self, Window};
 use crate::detect::{MetricDescriptor, MetricSet};
-use crate::history::Store;
+use crate::history::{HistoryError, READ_TOGETHER, Store};
 use crate::learn::{self, Clock, Findings, Hour, Options, Profile, Sample, UsualTimes};
 use crate::measure::TargetKey;
 
@@ -192,20 +192,47 @@ impl Course {
     /// Loads stored profiles that are young enough and learns the others; true when some history could not be read.
     async fn take(&self) -> (Vec<Lesson>, bool) {
         let mut lessons = Vec::with_capacity(self.metrics.len());
-        let mut failed = false;
+        let mut due = Vec::new();
         for (metric, meaning) in self.metrics.iter().enumerate() {
-            let learnt = match self.before(meaning).await {
+            match self.before(meaning).await {
                 Some((at, profile, findings)) if self.is_good(at, &profile) => {
-                    Ok(Some(Lesson { metric, at, since: at, profile, findings }))
+                    lessons.push(Lesson { metric, at, since: at, profile, findings });
                 }
-                before => self.learnt(metric, meaning, before).await,
+                before => due.push(Due { metric, meaning, before }),
+            }
+        }
+        let mut failed = false;
+        while !due.is_empty() {
+            let together: Vec<Due<'_>> = due.drain(..due.len().min(READ_TOGETHER)).collect();
+            let names: Vec<&str> = together.iter().map(|due| due.meaning.name.as_str()).collect();
+            let Ok(read) = self.read(&names).await else {
+                failed = true;
+                continue;
             };
-            match learnt {
-                Ok(lesson) => lessons.extend(lesson),
-                Err(Unread) => failed = true,
+            for (due, samples) in together.into_iter().zip(read) {
+                match self.learnt(due, samples).await {
+                    Ok(lesson) => lessons.extend(lesson),
+                    Err(Unread) => failed = true,
+                }
             }
         }
         (lessons, failed)
+    }
+
+    /// First instant of the window.
+    fn begin(&self) -> i64 {
+        self.now - i64::from(self.settings.learning.window_days) * DAY_MS
+    }
+
+    /// The window of these metrics.
+    async fn read(&self, names: &[&str]) -> Result<Vec<Vec<Sample>>, Unread> {
+        self.store.read_many(&self.key, names, self.begin(), self.now).await.map_err(|error| self.unread(names, &error))
+    }
+
+    fn unread(&self, names: &[&str], error: &HistoryError) -> Unread {
+        let metrics = names.join(", ");
+        tracing::warn!(target = %self.key, metrics, %error, "history cannot be read; what was learnt before stays");
+        Unread
     }
 
     /// What is stored of a metric, and when that was learnt; `None` when it was learnt by another clock.
@@ -223,21 +250,12 @@ impl Course {
 
     /// Learns a metric anew. What is ready is not given up, nor its stored form, for what is not: after the loss of the
     /// history it is better than nothing for a week, also over a restart.
-    async fn learnt(
-        &self,
-        metric: usize,
-        meaning: &MetricDescriptor,
-        before: Option<(i64, Profile, Findings)>,
-    ) -> Result<Option<Lesson>, Unread> {
+    async fn learnt(&self, due: Due<'_>, samples: Vec<Sample>) -> Result<Option<Lesson>, Unread> {
+        let Due { metric, meaning, before } = due;
         let (key, name, now) = (&self.key, &meaning.name, self.now);
-        let unread = |error| {
-            tracing::warn!(target = %key, metric = name, %error, "history cannot be read; what was learnt before stays");
-            Unread
-        };
         let learning = &self.settings.learning;
-        let from = now - i64::from(learning.window_days) * DAY_MS;
-        let samples = self.store.read(key, name, from, now).await.map_err(unread)?;
-        let older = self.store.roll_ups(key, name, now - ROLL_UPS_MS, from).await.map_err(unread)?;
+        let older = self.store.roll_ups(key, name, now - ROLL_UPS_MS, self.begin()).await;
+        let older = older.map_err(|error| self.unread(&[name.as_str()], &error))?;
         let mut exercise = Exercise {
             clock: self.clock.clone(),
             options: Options {
@@ -272,6 +290,14 @@ impl Course {
         }
         Ok(Some(Lesson { metric, at: now, since: now, profile, findings }))
     }
+}
+
+/// A metric that is to be learnt anew.
+struct Due<'a> {
+    metric: usize,
+    meaning: &'a MetricDescriptor,
+    /// What is stored of it, and when that was learnt.
+    before: Option<(i64, Profile, Findings)>,
 }
 
 /// Everything that one metric is learnt from: a thread of its own owns it.

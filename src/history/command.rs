@@ -34,6 +34,9 @@ pub struct Which {
     pod: String,
 }
 
+/// Samples from which on it is said how densely they are stored.
+const DENSE_SAMPLES: u64 = 100_000;
+
 /// Arguments of `import`.
 #[derive(Args, Clone, Debug)]
 pub struct Import {
@@ -62,17 +65,20 @@ impl Which {
         TargetKey { namespace, baseline, pod: self.pod.clone() }
     }
 
+    fn path(&self) -> PathBuf {
+        self.data_dir.join(super::FILE)
+    }
+
     /// Opens the store, or begins one.
     async fn open(&self) -> anyhow::Result<Store> {
         std::fs::create_dir_all(&self.data_dir).with_context(|| format!("cannot make {}", self.data_dir.display()))?;
-        let path = self.data_dir.join(super::FILE);
+        let path = self.path();
         Store::open(&path).await.with_context(|| format!("cannot open {}", path.display()))
     }
 
     /// Opens a store that is there and knows the database: whoever reads wants to hear of a mistyped name.
     async fn open_known(&self) -> anyhow::Result<Store> {
-        let path = self.data_dir.join(super::FILE);
-        anyhow::ensure!(path.is_file(), "--data-dir: found no {} in {}", super::FILE, self.data_dir.display());
+        anyhow::ensure!(self.path().is_file(), "--data-dir: found no {} in {}", super::FILE, self.data_dir.display());
         let store = self.open().await?;
         if let Health::Corrupt(reason) | Health::Unwritable(reason) = store.health() {
             anyhow::bail!("the history cannot be read: {reason}");
@@ -95,20 +101,22 @@ pub async fn run(task: Task) -> anyhow::Result<()> {
         Task::Import(import) => {
             let name = import.file.display().to_string();
             let file = File::open(&import.file).with_context(|| format!("cannot read {name}"))?;
+            let path = import.which.path();
+            let begun = if path.is_file() { String::new() } else { format!("; {} is new", path.display()) };
             let store = import.which.open().await?;
             let allowed: Vec<String> =
                 BUILT_IN.iter().map(|metric| metric.name.to_owned()).chain(import.custom).collect();
             let imported = import_csv(BufReader::new(file), &name, &store, &import.which.key(), &allowed).await?;
             let size = store.size().await?;
             store.close().await;
+            // Few samples are outweighed by the store's own pages.
+            let dense = size.bytes_per_sample().filter(|_| imported.samples >= DENSE_SAMPLES);
             eprintln!(
-                "imported {} rounds, {} samples into {}{}",
+                "imported {} rounds, {} samples into {}{begun}{}",
                 imported.rounds,
                 imported.samples,
                 import.which.key(),
-                size.bytes_per_sample()
-                    .map(|bytes| format!("; the store holds {bytes:.2} bytes a sample"))
-                    .unwrap_or_default()
+                dense.map(|bytes| format!("; the store holds {bytes:.2} bytes a sample")).unwrap_or_default()
             );
         }
         Task::Export(export) => {

@@ -10,11 +10,12 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
-use dbmedic::detect::stream::{DEFAULT_THRESHOLD, Stream, StreamOptions};
+use dbmedic::detect::stream::{DEFAULT_THRESHOLD, Reading, Stream, StreamOptions};
 use score::{Judged, Outcome, PROFILES, Profile, best_threshold, weigh};
 
 use super::document::table;
 use super::generate::Random;
+use super::work::side_by_side;
 
 /// Draws of the bootstrap.
 const DRAWS: usize = 2000;
@@ -27,10 +28,14 @@ struct Labelled {
     windows: Vec<(usize, usize)>,
 }
 
+/// Thresholds that alarms are decided by in turn, in decades: least, number and distance.
+const DECIDING: (f64, usize, f64) = (2.5, 31, 0.05);
+
 /// What the engine said of a file, row by row.
 struct Said {
     scores: Vec<f64>,
     alarms: Vec<f64>,
+    incidents: Vec<f64>,
 }
 
 /// Judges every file and gives the section of the document. `results`: a folder for `timestamp,value,anomaly_score`
@@ -40,15 +45,36 @@ struct Said {
 /// The folder is not laid out as it should be.
 pub fn measure(folder: &Path, results: Option<&Path>) -> Result<String> {
     let files = read(folder)?;
-    let said: Vec<Said> = files.iter().map(say).collect();
+    let said = say_all(&files, DEFAULT_THRESHOLD);
     if let Some(results) = results {
         write_results(results, &files, &said)?;
     }
-    let judge = |of: fn(&Said) -> &Vec<f64>| -> Vec<Judged> {
-        let pairs = files.iter().zip(&said);
+    let judge = |said: &[Said], of: fn(&Said) -> &Vec<f64>| -> Vec<Judged> {
+        let pairs = files.iter().zip(said);
         pairs.map(|(file, said)| judged(file, of(said))).collect()
     };
-    Ok(report(&judge(|said| &said.alarms), &judge(|said| &said.scores)))
+    let (least, count, distance) = DECIDING;
+    let decided = (0..count).map(|step| 1.0 - 10_f64.powf(-(least + step as f64 * distance)));
+    Ok(report(&Corpus {
+        alarms: judge(&said, |said| &said.alarms),
+        scores: judge(&said, |said| &said.scores),
+        incidents: judge(&said, |said| &said.incidents),
+        decided: decided.map(|threshold| judge(&say_all(&files, threshold), |said| &said.alarms)).collect(),
+    }))
+}
+
+/// Every file, by whatever is asked of it.
+struct Corpus {
+    alarms: Vec<Judged>,
+    scores: Vec<Judged>,
+    /// The rows that open an incident.
+    incidents: Vec<Judged>,
+    /// Alarms decided by each of the thresholds of [`DECIDING`].
+    decided: Vec<Vec<Judged>>,
+}
+
+fn say_all(files: &[Labelled], threshold: f64) -> Vec<Said> {
+    side_by_side(files, |file| say(file, threshold))
 }
 
 fn read(folder: &Path) -> Result<Vec<Labelled>> {
@@ -85,10 +111,15 @@ fn milliseconds(time: &str) -> Result<i64> {
     Ok(civil.to_zoned(jiff::tz::TimeZone::UTC)?.timestamp().as_millisecond())
 }
 
-fn say(file: &Labelled) -> Said {
-    let mut stream = Stream::new(StreamOptions::default());
+fn say(file: &Labelled, threshold: f64) -> Said {
+    let mut stream = Stream::new(StreamOptions { threshold, ..StreamOptions::default() });
     let readings: Vec<_> = file.at.iter().zip(&file.values).map(|(at, value)| stream.sample(*at, *value)).collect();
+    let opened = |(row, reading): (usize, &Reading)| {
+        let before = row.checked_sub(1).and_then(|before| readings[before].incident);
+        f64::from(u8::from(reading.incident.is_some() && reading.incident != before))
+    };
     Said {
+        incidents: readings.iter().enumerate().map(opened).collect(),
         scores: readings.iter().map(|reading| reading.score).collect(),
         alarms: readings.iter().map(|reading| f64::from(u8::from(reading.anomalous))).collect(),
     }
@@ -115,14 +146,15 @@ fn write_results(folder: &Path, files: &[Labelled], said: &[Said]) -> Result<()>
     Ok(())
 }
 
-fn report(alarms: &[Judged], scores: &[Judged]) -> String {
+fn report(corpus: &Corpus) -> String {
+    let alarms = &corpus.alarms;
     let mut text = format!(
         "{} files, {} windows, {} rows that count. The shipped default: `anomalous` as it is, which needs no threshold.\n\n",
         alarms.len(),
         alarms.iter().map(|file| file.windows).sum::<usize>(),
         alarms.iter().map(|file| file.rows.len()).sum::<usize>(),
     );
-    text.push_str(&by_threshold(alarms, scores));
+    text.push_str(&by_threshold(corpus));
     text.push_str("\nThe shipped default, folder by folder:\n\n");
     text.push_str(&by_folder(alarms));
     text.push_str(
@@ -142,10 +174,12 @@ fn cell(outcome: &Outcome, profile: Profile) -> String {
 }
 
 /// Whole corpus, however the threshold is chosen.
-fn by_threshold(alarms: &[Judged], scores: &[Judged]) -> String {
+fn by_threshold(corpus: &Corpus) -> String {
+    let Corpus { alarms, scores, incidents, decided } = corpus;
     let mut rows: Vec<Vec<String>> = ["shipped default", "95 % of files drawn again", "score ≥ shipped threshold"]
         .into_iter()
         .chain(["threshold of the other folders", "best threshold, in sample", "that threshold"])
+        .chain(["decided by the threshold of the other folders", "incidents alone"])
         .map(|name| vec![name.to_owned()])
         .collect();
     for profile in PROFILES {
@@ -158,6 +192,8 @@ fn by_threshold(alarms: &[Judged], scores: &[Judged]) -> String {
         rows[3].push(cell(&left_out(scores, profile), profile));
         rows[4].push(cell(&all(scores, best), profile));
         rows[5].push(format!("1 - {:.1e}", 1.0 - best));
+        rows[6].push(cell(&left_out_of_deciding(decided, profile), profile));
+        rows[7].push(cell(&all(incidents, 1.0), profile));
     }
     table(&["score (windows found, false alarm rows)", "standard", "low-FP", "low-FN"], &rows)
 }
@@ -168,6 +204,21 @@ fn left_out(files: &[Judged], profile: Profile) -> Outcome {
     let outcomes = folders.into_iter().map(|folder| {
         let threshold = best_threshold(files.iter().filter(|file| file.folder() != folder), profile);
         files.iter().filter(|file| file.folder() == folder).map(|file| file.outcome(profile, threshold)).sum()
+    });
+    outcomes.sum()
+}
+
+/// Each folder as decided by the threshold with which all others score best.
+fn left_out_of_deciding(decided: &[Vec<Judged>], profile: Profile) -> Outcome {
+    let folders: BTreeSet<&str> = decided.iter().flatten().map(Judged::folder).collect();
+    let outcomes = folders.into_iter().map(|folder| {
+        let of = |files: &[Judged], this: bool| -> Outcome {
+            let files = files.iter().filter(|file| (file.folder() == folder) == this);
+            files.map(|file| file.outcome(profile, 1.0)).sum()
+        };
+        let score = |files: &[Judged]| of(files, false).normalised(profile);
+        let best = decided.iter().max_by(|one, other| score(one).total_cmp(&score(other)));
+        best.map_or_else(|| of(&[], true), |best| of(best, true))
     });
     outcomes.sum()
 }

@@ -100,7 +100,8 @@ impl<'a> Document<'a> {
     pub(super) fn unknown(&self, path: &str, understood: &Value, schema: &JSONSchemaProps) -> Option<Problem> {
         let (_, _, node) = self.parts(path).last().copied().filter(|(_, whole, _)| *whole)?;
         let Unknown { path, at, allowed } = unknown(&node.value, understood, Some(schema), path)?;
-        let message = clean(&format!("{path}: found a field that is not known here, allowed: {}", allowed.join(", ")));
+        let allowed = if allowed.is_empty() { "none".to_owned() } else { allowed.join(", ") };
+        let message = clean(&format!("{path}: found a field that is not known here, allowed: {allowed}"));
         Some(Problem { place: place(Some(at)), message })
     }
 
@@ -172,9 +173,8 @@ fn unknown(written: &Node, understood: &Value, schema: Option<&JSONSchemaProps>,
                         let schema = fields.and_then(|fields| fields.get(&key.value));
                         unknown(&value.value, understood, schema, &path)
                     }
-                    // What is left out when it is written, too.
-                    None if matches!(&value.value, Node::Scalar(Value::Null)) => None,
-                    None if matches!(&value.value, Node::List(list) if list.is_empty()) => None,
+                    // Known, and left out when it is written: as empty as if it were not there.
+                    None if fields.is_some_and(|fields| fields.contains_key(&key.value)) => None,
                     None => {
                         let allowed = fields.into_iter().flat_map(|fields| fields.keys().cloned()).collect();
                         Some(Unknown { path, at: key.referenced, allowed })

@@ -190,5 +190,7 @@ mod tests {
         assert_eq!(delays, [Some(2.0), Some(6.0), None, None]);
         let outside: Vec<bool> = figures.windows.iter().map(|window| window.outside).collect();
         assert_eq!(outside, [false, false, false, true], "and it counts as no miss");
+        let unreached = Tally::new(vec![window(70, 80)]).figures(2, 0, 2 * week, TimestampFormat::default());
+        assert_eq!((unreached.precision, unreached.recall), (None, None), "no window says anything of these");
     }
 }

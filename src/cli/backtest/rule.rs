@@ -136,6 +136,14 @@ mod tests {
                 "r.yaml:6:35: spec.detect.limit.abowe: found a field that is not known here, allowed: above, below",
             ),
             (
+                text("{metric: value, pattern: {above: 3}}"),
+                "r.yaml:6:37: spec.detect.pattern.above: found a field that is not known here, allowed: none",
+            ),
+            (
+                text("{metric: value, sigma: {above: 3}}").replace("spec:", "spec:\n  baselineRef2: null"),
+                "r.yaml:5:3: spec.baselineRef2: found a field that is not known here, allowed: baselineRef,",
+            ),
+            (
                 text("{metric: value, sigma: {above: 3}}").replace("spec:", "spec:\n  severety: critical"),
                 "r.yaml:5:3: spec.severety: found a field that is not known here, allowed: baselineRef, confidence, detect,",
             ),

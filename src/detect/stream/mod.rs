@@ -5,7 +5,7 @@
 //!
 //! Read in this order: `course` is the slow level with its daily profile, `outlook` the next value by whichever simple
 //! forecaster was right lately, `evidence` turns the residuals of both into one tail probability that means the same for
-//! every series, `news` merges it into alarms and incidents, with `week` for what comes each week. `single` looks at the values of a minute that is judged as
+//! every series, `news` merges it into alarms and incidents. `single` looks at the values of a minute that is judged as
 //! one, `joint` judges several series together.
 
 mod course;
@@ -14,7 +14,6 @@ mod joint;
 mod news;
 mod outlook;
 mod single;
-mod week;
 #[cfg(test)]
 mod tests;
 
@@ -22,7 +21,7 @@ pub use joint::{Joint, JointReading};
 
 use course::Course;
 use evidence::{Evidence, Found};
-use news::{Moment, News, Told};
+use news::{News, Told};
 use outlook::Outlook;
 use single::{Alone, Single};
 
@@ -92,9 +91,9 @@ pub struct Reading {
     /// Whether the score brings news beyond the threshold. Within an incident only a sample that says more than the
     /// ones before it does.
     pub anomalous: bool,
-    /// Number of the incident that is open, from 1; `None` while none is. To open one takes evidence that is thirty
-    /// times as rare as an anomalous sample's at one sample each five minutes, rarer where samples come faster, and where
-    /// something came at that hour a week ago much rarer than that was; it ends when 50 judgements said nothing more: that many samples, or minutes where they come faster.
+    /// Number of the incident that is open, from 1; `None` while none is. To open one takes evidence that is sixteen
+    /// times as rare as an anomalous sample's at one sample each five minutes, and rarer where samples come faster; it
+    /// ends when 50 judgements said nothing more: that many samples, or minutes where they come faster.
     pub incident: Option<u64>,
     /// What the score speaks of; `None` while nothing is known.
     pub departure: Option<Departure>,
@@ -209,8 +208,14 @@ impl Stream {
 
     /// Judges a sample and learns from it. `at` in milliseconds since the Unix epoch. Absent, which is neither judged
     /// nor learnt: a value that is not finite or beyond 1e100, and one that is not later than the ones before it. An
-    /// incident that is open stays so for twelve steps: no value proves no recovery.
+    /// incident that is open stays so for twelve steps: no value proves no recovery. The hours of the day are UTC's.
     pub fn sample(&mut self, at: i64, value: f64) -> Reading {
+        self.sample_by_clock(at, at, value)
+    }
+
+    /// The same with the hours of the day by another clock, which showed `local` then, as if it were UTC: people's days
+    /// move with theirs.
+    pub fn sample_by_clock(&mut self, at: i64, local: i64, value: f64) -> Reading {
         let usable = value.is_finite() && value.abs() <= GREATEST;
         if !usable || self.last_row.is_some_and(|last| at <= last) {
             return Reading { incident: self.still_open(at), ..Reading::UNKNOWN };
@@ -222,14 +227,14 @@ impl Stream {
         let averaged = self.row_step > 0.0 && self.row_step < FINEST_STEP_MS * 0.75;
         if !averaged {
             self.block = Block::default();
-            return self.judge(at, value, 1.0);
+            return self.judge(at, local, value, 1.0);
         }
-        self.averaged(at, value)
+        self.averaged(at, local, value)
     }
 
     /// Takes a value into its minute; the last one of a minute brings the judgement. One that is far enough off by itself
     /// is told at once.
-    fn averaged(&mut self, at: i64, value: f64) -> Reading {
+    fn averaged(&mut self, at: i64, local: i64, value: f64) -> Reading {
         if at.saturating_sub(self.block.begin) as f64 >= GAP_STEPS * FINEST_STEP_MS {
             self.block = Block::default();
             // What was said before a gap does not speak of what comes.
@@ -244,7 +249,7 @@ impl Stream {
         let complete = at.saturating_sub(self.block.begin) as f64 + 1.5 * self.row_step > FINEST_STEP_MS;
         if complete {
             let Block { sum, count, .. } = std::mem::replace(&mut self.block, Block { begin: at, ..Block::default() });
-            self.last = self.judge(at, sum / count, count);
+            self.last = self.judge(at, local, sum / count, count);
         }
         let reading = Reading { anomalous: complete && self.last.anomalous, ..self.last };
         if reading.anomalous {
@@ -274,18 +279,18 @@ impl Stream {
     }
 
     /// Judges the mean of `count` values.
-    fn judge(&mut self, at: i64, value: f64, count: f64) -> Reading {
+    fn judge(&mut self, at: i64, local: i64, value: f64, count: f64) -> Reading {
         let Some(series) = &mut self.series else {
             self.series = Some(Series::new(at, value));
             return Reading::UNKNOWN;
         };
         let elapsed = at.saturating_sub(series.last_at) as f64;
-        let (expected, deviation, reach, found) = series.judge(at, value);
+        let (expected, deviation, reach, found) = series.judge(at, local, value);
         if series.seen < FIRST_JUDGED {
             return Reading::UNKNOWN;
         }
-        let moment = Moment { at, age: at.saturating_sub(series.first_at), elapsed, step: series.step };
-        let Told { decades, anomalous, incident } = self.news.tell(&found, moment);
+        let age = at.saturating_sub(series.first_at);
+        let Told { decades, anomalous, incident } = self.news.tell(&found, series.step, elapsed, age);
         // Single values scatter more than their mean.
         let deviation = deviation * count.sqrt();
         self.deviation = deviation;
@@ -323,7 +328,7 @@ impl Series {
     }
 
     /// Mean and deviation that were expected, the band's reach in deviations, and what speaks against the value.
-    fn judge(&mut self, at: i64, value: f64) -> (f64, f64, (f64, f64), Found) {
+    fn judge(&mut self, at: i64, local: i64, value: f64) -> (f64, f64, (f64, f64), Found) {
         let elapsed = at.saturating_sub(self.last_at) as f64;
         let gap = self.step > 0.0 && elapsed > GAP_STEPS * self.step;
         if !gap {
@@ -340,7 +345,7 @@ impl Series {
             self.outlook.forget(value);
             self.evidence.forget();
         }
-        let course = self.course.expect(at, self.step, floor);
+        let course = self.course.expect(local, self.step, floor);
         let said = self.outlook.judge(value, course.mean, floor);
         let reach = self.evidence.reach(BAND_DECADES);
         let found = self.evidence.judge(
@@ -350,7 +355,7 @@ impl Series {
             course.season,
         );
         self.outlook.learn(value, floor, self.seen, young);
-        self.course.learn(at, self.step, value, &course, self.seen, young);
+        self.course.learn(local, self.step, value, &course, self.seen, young);
         self.learn_whole(value, young);
         (said.mean, said.deviation, reach, found)
     }

@@ -7,7 +7,6 @@
 use super::evidence::Found;
 use super::score;
 use super::single::Alone;
-use super::week::Week;
 
 /// Time between samples at which an incident needs [`INCIDENT`] decades more than an anomalous sample, in ms.
 const REFERENCE_STEP_MS: f64 = 300_000.0;
@@ -15,8 +14,7 @@ const REFERENCE_STEP_MS: f64 = 300_000.0;
 const STEPS_MS: (f64, f64) = (1e3, 3.6e6);
 /// Decades more for ten times as many samples. Less than one, because neighbours say much the same.
 const PER_STEP_DECADE: f64 = 0.7;
-/// Samples after an alarm within which only much stronger evidence is another. What comes again at the same hour of the
-/// next week must be as much stronger to be another incident.
+/// Samples after an alarm within which only much stronger evidence is another.
 pub(super) const HOLD: u32 = 50;
 /// Decades that much stronger is.
 const MUCH_STRONGER: f64 = 1.57;
@@ -34,9 +32,9 @@ const PERSISTENT: u32 = 6;
 /// Time in which a series is new: its daily course was not seen twice. And the decades that this costs.
 const NEW_MS: i64 = 2 * 86_400_000;
 const NEW_DECADES: f64 = 1.0;
-/// Time in which a series is young: its week was not seen twice. An incident then takes so many decades more, or twice
-/// the persistence.
-const YOUNG_MS: i64 = 14 * 86_400_000;
+/// Time in which a series is young: its week, with the return from its weekend, was not seen once. An incident then takes
+/// so many decades more, or twice the persistence.
+const YOUNG_MS: i64 = 8 * 86_400_000;
 const YOUNG_DECADES: f64 = 0.5;
 /// What the score of news is above the threshold, and any other below it, by at least: decades that no rounding closes.
 const APART: f64 = 0.01;
@@ -55,20 +53,6 @@ pub(super) struct News {
     since_evidence: u32,
     /// Samples with evidence beyond the threshold, less those without; not below 0.
     held: u32,
-    week: Week,
-}
-
-/// When a sample came, in ms.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Moment {
-    /// Since the Unix epoch.
-    pub at: i64,
-    /// Since the first sample.
-    pub age: i64,
-    /// Since the last one.
-    pub elapsed: f64,
-    /// Usually between two.
-    pub step: f64,
 }
 
 /// What became of a sample's evidence.
@@ -91,31 +75,30 @@ impl News {
             open: false,
             since_evidence: u32::MAX,
             held: 0,
-            week: Week::new(),
         }
     }
 
-    /// Takes a sample's evidence.
-    pub(super) fn tell(&mut self, found: &Found, moment: Moment) -> Told {
+    /// Takes a sample's evidence. `age_ms` is the time since the first sample, `elapsed_ms` that since the
+    /// last one, `step_ms` the usual one.
+    pub(super) fn tell(&mut self, found: &Found, step_ms: f64, elapsed_ms: f64, age_ms: i64) -> Told {
         let decades = found.decades;
-        let step = moment.step.clamp(STEPS_MS.0, STEPS_MS.1);
-        self.alarms *= (-std::f64::consts::LN_2 * moment.elapsed / ALARM_HALF_LIFE_MS).exp();
+        let step = step_ms.clamp(STEPS_MS.0, STEPS_MS.1);
+        self.alarms *= (-std::f64::consts::LN_2 * elapsed_ms / ALARM_HALF_LIFE_MS).exp();
         self.peak *= FADE;
         self.since_alarm = self.since_alarm.saturating_add(1);
         self.since_evidence = self.since_evidence.saturating_add(1);
 
-        let within_budget = self.within_budget(moment.age);
-        let (young, persistent) =
-            if moment.age < YOUNG_MS { (YOUNG_DECADES, 2 * PERSISTENT) } else { (0.0, PERSISTENT) };
+        let within_budget = self.within_budget(age_ms);
+        let (young, persistent) = if age_ms < YOUNG_MS { (YOUNG_DECADES, 2 * PERSISTENT) } else { (0.0, PERSISTENT) };
         let of_incident = within_budget + INCIDENT + young + PER_STEP_DECADE * (REFERENCE_STEP_MS / step).log10();
         let anomalous = self.is_news(decades, within_budget);
-        let week_ago = self.week.usual(moment.at, decades);
-        let again = if week_ago >= self.threshold { week_ago + MUCH_STRONGER } else { 0.0 };
         if decades >= within_budget {
             self.since_evidence = 0;
+            self.held += 1;
+        } else {
+            self.held = self.held.saturating_sub(1);
         }
-        self.held = if decades >= within_budget.max(again) { self.held + 1 } else { self.held.saturating_sub(1) };
-        if !self.open && (decades >= of_incident.max(again) || self.held >= persistent) {
+        if !self.open && (decades >= of_incident || self.held >= persistent) {
             self.open = true;
             self.incidents += 1;
         } else if self.open && self.since_evidence >= HOLD {
@@ -166,14 +149,13 @@ mod tests {
 
     const STEP: f64 = REFERENCE_STEP_MS;
     const OLD: i64 = 30 * 86_400_000;
-    const OFTEN: Moment = Moment { at: 0, age: OLD, elapsed: STEP, step: STEP };
 
     fn found(decades: f64) -> Found {
         Found { decades, rarity: decades, departure: Departure::Spike }
     }
 
     fn tell(news: &mut News, decades: f64) -> Told {
-        news.tell(&found(decades), OFTEN)
+        news.tell(&found(decades), STEP, STEP, OLD)
     }
 
     #[test]
@@ -195,7 +177,7 @@ mod tests {
     #[test]
     fn evidence_decides_and_rarity_is_reported_on_the_side_of_the_threshold_that_was_decided() {
         let told = |decades, rarity| {
-            let told = News::new(3.0).tell(&Found { rarity, ..found(decades) }, OFTEN);
+            let told = News::new(3.0).tell(&Found { rarity, ..found(decades) }, STEP, STEP, OLD);
             (told.anomalous, told.decades)
         };
         assert_eq!(told(5.0, 4.0), (true, 4.0));
@@ -217,30 +199,6 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_again_at_the_hour_of_the_next_week_is_an_incident_only_if_it_is_much_stronger() {
-        const HOUR: i64 = 3_600_000;
-        const WEEK: i64 = 168 * HOUR;
-        let opens = |decades: f64, at: i64| {
-            let mut news = News::new(3.0);
-            let mut tell = |at: i64, decades: f64| {
-                news.tell(&found(decades), Moment { at, ..OFTEN }).incident == Some(if at < WEEK { 1 } else { 2 })
-            };
-            assert!(tell(0, 5.0));
-            for row in 1..=100 {
-                tell(row * 300_000, 0.0);
-            }
-            let strong = tell(WEEK + at, decades);
-            let lasting = (1..=PERSISTENT.into()).any(|row: i64| tell(WEEK + at + row * 300_000, decades));
-            (strong, lasting)
-        };
-        assert_eq!(opens(5.0, 0), (false, false));
-        assert_eq!(opens(6.0, HOUR), (false, false));
-        assert_eq!(opens(6.6, HOUR), (true, true));
-        assert_eq!(opens(5.0, 3 * HOUR), (true, true));
-        assert_eq!(opens(3.5, 3 * HOUR), (false, true));
-    }
-
-    #[test]
     fn a_series_that_alarms_often_must_be_surer() {
         let mut news = News::new(3.0);
         let told = (0..20).filter(|_| {
@@ -258,14 +216,16 @@ mod tests {
     #[test]
     fn an_incident_needs_more_where_samples_come_faster_and_where_the_series_is_new() {
         let opens = |step: f64, age: i64| {
-            let moment = Moment { age, elapsed: step, step, ..OFTEN };
-            let tenths = (30..90)
-                .find(|tenths| News::new(3.0).tell(&found(f64::from(*tenths) / 10.0), moment).incident.is_some());
+            let tenths = (30..90).find(|tenths| {
+                News::new(3.0).tell(&found(f64::from(*tenths) / 10.0), step, step, age).incident.is_some()
+            });
             tenths.map(|tenths| f64::from(tenths) / 10.0)
         };
         assert_eq!(opens(300_000.0, OLD), Some(4.2));
         assert_eq!(opens(60_000.0, OLD), Some(4.7));
         assert_eq!(opens(3_600_000.0, OLD), Some(3.5));
         assert_eq!(opens(300_000.0, 0), Some(5.7));
+        let half_day = 43_200_000;
+        assert_eq!([14, 15, 16].map(|age| opens(300_000.0, age * half_day)), [Some(4.7), Some(4.7), Some(4.2)]);
     }
 }

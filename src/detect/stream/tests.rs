@@ -75,6 +75,26 @@ fn a_score_is_exceeded_as_often_as_it_says() {
 }
 
 #[test]
+fn a_clock_that_is_set_forward_is_no_departure_where_people_live_by_it() {
+    const HOUR: i64 = 3_600_000;
+    let changed = 28 * 24 * HOUR;
+    for seed in 0..3 {
+        let mut noise = Noise(seed);
+        let clock = |at: i64| if at < changed { at } else { at + HOUR };
+        let office = |at: i64| if (9..17).contains(&(clock(at).rem_euclid(24 * HOUR) / HOUR)) { 200.0 } else { 50.0 };
+        let samples: Vec<(i64, f64)> =
+            (0..5 * WEEK as i64).map(|row| (row * STEP, office(row * STEP) + 5.0 * noise.normal())).collect();
+        let incidents = |local: &dyn Fn(i64) -> i64| {
+            let mut stream = Stream::new(StreamOptions::default());
+            let readings = samples.iter().map(|(at, value)| stream.sample_by_clock(*at, local(*at), *value));
+            readings.zip(&samples).filter(|(reading, (at, _))| *at >= changed && reading.incident.is_some()).count()
+        };
+        assert_eq!(incidents(&clock), 0, "seed {seed}");
+        assert!(incidents(&|at| at) > 0, "seed {seed}");
+    }
+}
+
+#[test]
 fn the_first_weekends_of_a_series_are_seldom_an_incident() {
     const MINUTE: i64 = 60_000;
     const DAY: usize = 1440;

@@ -7,7 +7,7 @@
 use statrs::function::erf::erfc;
 
 use super::super::evidence::{self, Found as Evidence};
-use super::super::news::{Moment, News};
+use super::super::news::News;
 use super::super::{Departure, FINEST_STEP_MS, GAP_STEPS, decades, follow, score};
 use crate::stats::{self, DecayedTail, DecayedTailOptions};
 
@@ -94,9 +94,9 @@ impl Bond {
             let normalised = distance.normalised();
             let decades = self.tail.decades(normalised);
             if self.seen >= FIRST_JUDGED {
-                let moment = Moment { at, age: at.saturating_sub(self.first_at), elapsed, step: self.step };
+                let age = at.saturating_sub(self.first_at);
                 let evidence = Evidence { decades, rarity: decades, departure: Departure::Bond };
-                let told = self.news.tell(&evidence, moment);
+                let told = self.news.tell(&evidence, self.step, elapsed, age);
                 self.open = told.incident.is_some();
                 found = Found { score: score(told.decades), anomalous: told.anomalous, open: self.open, ..found };
             }
