@@ -113,6 +113,7 @@ pub(super) fn one_in(probability: f64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::{Alone, Around, Normal, Peer};
     use super::*;
 
     fn pattern(sensitivity: Sensitivity) -> Pattern {
@@ -147,6 +148,46 @@ mod tests {
         let evidence = detector.evidence(&memory, &sight, &MetricSet::default());
         assert_eq!(evidence.first().map(|one| one.name.as_ref()), Some("departure"));
         assert!(detector.band(&memory, &sight).centre.is_some());
+    }
+
+    /// A clock that is set forward by an hour at an instant.
+    struct SetForward(i64);
+
+    impl Around for SetForward {
+        fn normal_of(&self, _: usize) -> Option<Normal<'_>> {
+            None
+        }
+
+        fn normal_at(&self, _: usize, _: i64) -> Option<Normal<'_>> {
+            None
+        }
+
+        fn each_peer(&self, _: &mut dyn FnMut(Peer<'_>)) {}
+
+        fn local(&self, at: i64) -> i64 {
+            if at < self.0 { at } else { at + 3_600_000 }
+        }
+    }
+
+    #[test]
+    fn office_hours_go_by_the_clock_of_the_baseline() {
+        let detector = pattern(Sensitivity::Medium);
+        let clock = SetForward(28 * 86_400_000);
+        let breaches = |around: &dyn Around| {
+            let mut memory = PatternMemory::default();
+            let minutes = (0..30 * 288).map(|row| i64::from(row) * 300_000);
+            let found = minutes.filter(|at| {
+                let hour = clock.local(*at).rem_euclid(86_400_000) / 3_600_000;
+                let noise = (*at / 300_000 * 7_919 % 1_013) as f64 / 100.0;
+                let value = if (9..17).contains(&hour) { 200.0 } else { 50.0 } + noise;
+                let sight = Sight::new(*at, 0, value).with_around(around);
+                detector.take(&mut memory, &sight);
+                *at >= clock.0 && detector.exceeds(&memory, &sight) == Some(true)
+            });
+            found.count()
+        };
+        assert_eq!(breaches(&clock), 0);
+        assert!(breaches(&Alone) > 0);
     }
 
     #[test]

@@ -110,6 +110,11 @@ impl RecordedRule {
         &self.judged
     }
 
+    /// What there must be before the first verdict, for people.
+    pub fn needs(&self) -> &'static str {
+        self.rule.detector.needs()
+    }
+
     /// Judges one row and learns from it. `at` in milliseconds since the Unix epoch, after that of the row before;
     /// `values` in the order of the metrics, NaN where there is none.
     pub fn row(&mut self, at: i64, values: &[f64]) -> Outcome {

@@ -22,6 +22,8 @@ pub(super) struct Judged {
     pub departure: Option<&'static str>,
     /// Columns that carry the score together, and their share of it; empty for one column.
     pub carriers: Vec<(usize, f64)>,
+    /// Whether enough was known to judge by.
+    pub is_verdict: bool,
 }
 
 impl Judged {
@@ -37,12 +39,8 @@ impl Judged {
             incident: None,
             departure: None,
             carriers: Vec::new(),
+            is_verdict: false,
         }
-    }
-
-    /// Whether anything was known to judge by.
-    pub(super) fn is_verdict(&self) -> bool {
-        self.score > 0.0 || !self.expected.is_nan() || !self.lower.is_nan() || !self.upper.is_nan()
     }
 }
 
@@ -91,6 +89,7 @@ impl Judge {
                     incident: reading.incident,
                     departure: reading.departure.map(word),
                     carriers: Vec::new(),
+                    is_verdict: !reading.expected.is_nan(),
                 }
             }
             Self::Together(joint) => {
@@ -105,6 +104,7 @@ impl Judge {
                     incident: reading.incident,
                     departure: reading.departure.map(word),
                     carriers,
+                    is_verdict: !reading.expected.is_nan(),
                 }
             }
             Self::Rule(rule) => {
@@ -120,6 +120,7 @@ impl Judge {
                     incident,
                     departure: None,
                     carriers: Vec::new(),
+                    is_verdict: true,
                 }
             }
         }

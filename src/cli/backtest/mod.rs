@@ -75,7 +75,8 @@ pub(super) async fn run(
         Some(path) => {
             let judging = rule::read(path, &columns)?;
             let judged = judging.recorded.judged().to_vec();
-            let by = JudgedBy { words: format!("rule {}", judging.name), sensitivity: None, columns: judged };
+            let needs = judging.recorded.needs();
+            let by = JudgedBy { words: format!("rule {}", judging.name), sensitivity: None, columns: judged, needs };
             (Judge::Rule(Box::new(judging.recorded)), by)
         }
         None => {
@@ -89,7 +90,7 @@ pub(super) async fn run(
         }
     };
     // Before the rows, which may be many: a picture that cannot be written is said at once.
-    let picture_file = arguments.svg.as_deref().map(Destination::create).transpose()?;
+    let picture_file = arguments.svg.as_deref().map(|path| Destination::create(path, arguments)).transpose()?;
     let csv = output.format == Format::Csv;
     // The rows alone are written as they come; whatever sums them up is gathered only where it is shown.
     let gathers = !csv || arguments.svg.is_some() || arguments.labels.is_some();
@@ -114,6 +115,9 @@ pub(super) async fn run(
         return Ok(0);
     }
     let format = rows.format();
+    if summary.rows > 0 && summary.judged == 0 {
+        say(talk, &format!("No row was judged: needed are {}.", by.needs));
+    }
     let report = BacktestReport::new(&name, &columns, by, format, summary, Canvas::of_output());
     if let Some(file) = picture_file {
         file.write(&picture(&report).draw())?;
@@ -139,8 +143,16 @@ struct Destination {
 }
 
 impl Destination {
-    fn create(path: &Path) -> Result<Self, Failure> {
+    /// Begins the file anew, unless it is one that is read.
+    fn create(path: &Path, arguments: &BacktestArguments) -> Result<Self, Failure> {
         let shown = clean(&path.display().to_string());
+        let read = [("--csv", &arguments.csv), ("--rule", &arguments.rule), ("--labels", &arguments.labels)];
+        let there = path.canonicalize().ok();
+        for (flag, input) in read {
+            if there.is_some() && input.as_ref().and_then(|input| input.canonicalize().ok()) == there {
+                return Err(Failure::Usage(format!("--svg: found {shown}, which {flag} reads, allowed: another file")));
+            }
+        }
         match std::fs::File::create(path) {
             Ok(file) => Ok(Self { file, path: shown }),
             Err(error) => Err(Failure::Other(format!("--svg {shown}: {error}"))),

@@ -100,12 +100,15 @@ pub(super) struct JudgedBy {
     pub sensitivity: Option<&'static str>,
     /// Indices of the columns that it judges.
     pub columns: Vec<usize>,
+    /// What there must be before it judges.
+    pub needs: &'static str,
 }
 
 impl JudgedBy {
     /// What judges every column.
     pub(super) fn all(words: &str, columns: &[String]) -> Self {
-        Self { words: words.to_owned(), sensitivity: None, columns: (0..columns.len()).collect() }
+        let needs = "150 values, or minutes where they come faster";
+        Self { words: words.to_owned(), sensitivity: None, columns: (0..columns.len()).collect(), needs }
     }
 }
 

@@ -8,6 +8,9 @@ use super::labels::{Tally, Window};
 /// Incidents that are kept with their facts; beyond that they are counted only.
 const MOST_INCIDENTS: usize = 10_000;
 
+/// Rows within which an anomalous row before an incident belongs to it: a minute of rows at 10 s.
+const ANNOUNCED_ROWS: u64 = 6;
+
 /// One incident.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Incident {
@@ -33,7 +36,12 @@ pub(super) struct Peak {
 
 impl Peak {
     fn exceeds(&self, other: &Self) -> bool {
-        let distance = |peak: &Self| (peak.value - peak.judged.expected).abs();
+        // In widths of its band: a recovery lies outside of a band that has followed the fault, but less so.
+        let distance = |peak: &Self| {
+            let Judged { lower, upper, .. } = peak.judged;
+            let beyond = (peak.value - upper).max(lower - peak.value).max(0.0);
+            if upper > lower { beyond / (upper - lower) } else { beyond }
+        };
         match self.judged.score.total_cmp(&other.judged.score) {
             std::cmp::Ordering::Equal => distance(self) > distance(other),
             order => order.is_gt(),
@@ -59,6 +67,8 @@ pub(super) struct Summary {
     pub bins: Bins,
     /// Anomalous rows that each column carried.
     pub carried: Vec<u64>,
+    /// The last anomalous row outside of an incident, and its number: the incident that it announced opens soon after.
+    announced: Option<(u64, Peak)>,
 }
 
 impl Summary {
@@ -76,6 +86,7 @@ impl Summary {
             tally: windows.map(Tally::new),
             bins: Bins::new(columns),
             carried: vec![0; columns],
+            announced: None,
         }
     }
 
@@ -89,7 +100,7 @@ impl Summary {
         self.rows += 1;
         let missing = row.values.iter().all(|value| value.is_nan());
         self.missing += u64::from(missing);
-        self.judged += u64::from(!missing && judged.is_verdict());
+        self.judged += u64::from(!missing && judged.is_verdict);
         self.first.get_or_insert(row.at);
         self.last = Some(row.at);
         if let Some(tally) = &mut self.tally {
@@ -105,8 +116,13 @@ impl Summary {
         {
             *carried += 1;
         }
+        let value = row.values.get(judged.column).copied().unwrap_or(f64::NAN);
+        let peak = Peak { at: row.at, value, judged: judged.clone() };
         let open = self.incidents.last().is_some_and(|incident| incident.open);
         let Some(number) = judged.incident else {
+            if judged.anomalous {
+                self.announced = Some((self.rows, peak));
+            }
             // An absent value says nothing: the incident may go on behind it.
             if open
                 && !missing
@@ -117,8 +133,6 @@ impl Summary {
             return;
         };
         let inside = alarm && self.tally.as_mut().is_some_and(|tally| tally.alarm(row.at));
-        let value = row.values.get(judged.column).copied().unwrap_or(f64::NAN);
-        let peak = Peak { at: row.at, value, judged: judged.clone() };
         if known == Some(number)
             && let Some(incident) = self.incidents.last_mut()
         {
@@ -135,6 +149,8 @@ impl Summary {
         if let Some(before) = self.incidents.last_mut() {
             before.open = false;
         }
+        let announced = self.announced.take().filter(|(row, _)| self.rows - row <= ANNOUNCED_ROWS);
+        let peak = announced.map(|(_, before)| before).filter(|before| before.exceeds(&peak)).unwrap_or(peak);
         self.incident_count += 1;
         self.inside_count += u64::from(inside);
         if self.incidents.len() >= MOST_INCIDENTS {

@@ -125,7 +125,7 @@ const YOUNG: f64 = 50.0;
 const GAP_STEPS: f64 = 12.0;
 /// Least deviation as a share of the whole series': what is smaller is no departure that anybody would see.
 const FLOOR_OF_SPREAD: f64 = 0.03;
-/// Least deviation as a share of the value, and in the value's unit: figures are not more exact.
+/// Least deviation as a share of the series' mean, and in its unit: figures are not more exact.
 const FLOOR_OF_VALUE: f64 = 1e-6;
 const SMALLEST_FLOOR: f64 = 1e-12;
 /// Least deviation as a share of the smallest change seen: of counts and pages, which move in steps.
@@ -137,6 +137,8 @@ const WHOLE_MEAN_GAIN: f64 = 0.005;
 const WHOLE_VARIANCE_GAIN: f64 = 0.001;
 /// Deviations that a value counts for in the whole series' variance at most.
 const WHOLE_CLIP: f64 = 6.0;
+/// And in its mean: one absurd value must not hold it for a thousand samples.
+const WHOLE_LEAP: f64 = 50.0;
 /// Decades that the band leaves out.
 const BAND_DECADES: f64 = 3.0;
 /// How fast the usual step follows what comes.
@@ -338,7 +340,7 @@ impl Series {
         self.seen += 1.0;
         let young = self.seen < YOUNG;
         let floor = (FLOOR_OF_SPREAD * self.variance.sqrt())
-            .max(FLOOR_OF_VALUE * value.abs())
+            .max(FLOOR_OF_VALUE * self.mean.abs())
             .max(SMALLEST_FLOOR)
             .max(FLOOR_OF_QUANTUM * self.quantum);
         if gap {
@@ -368,8 +370,9 @@ impl Series {
         } else if change > 0.0 {
             self.quantum *= QUANTUM_GROWTH;
         }
-        self.mean += WHOLE_MEAN_GAIN.max(1.0 / self.seen) * (value - self.mean);
-        let bound = if young { f64::INFINITY } else { WHOLE_CLIP * self.variance.sqrt() };
+        let within = |deviations: f64| if young { f64::INFINITY } else { deviations * self.variance.sqrt() };
+        let (leap, bound) = (within(WHOLE_LEAP), within(WHOLE_CLIP));
+        self.mean += WHOLE_MEAN_GAIN.max(1.0 / self.seen) * (value - self.mean).clamp(-leap, leap);
         let residual = (value - self.mean).clamp(-bound, bound);
         self.variance += WHOLE_VARIANCE_GAIN.max(1.0 / self.seen) * (residual * residual - self.variance);
     }

@@ -20,6 +20,9 @@ pub(super) const HOLD: u32 = 50;
 const MUCH_STRONGER: f64 = 1.57;
 /// What is left of the strongest evidence from sample to sample.
 const FADE: f64 = 0.998;
+/// Decades that the strongest evidence is remembered as at most once it is over: one absurd value must not silence a series
+/// for days.
+const STRONGEST: f64 = 6.0;
 /// Alarms that cost nothing, and the decades that each further one costs.
 const FREE_ALARMS: f64 = 2.0;
 const PER_ALARM: f64 = 0.63;
@@ -85,6 +88,9 @@ impl News {
         let step = step_ms.clamp(STEPS_MS.0, STEPS_MS.1);
         self.alarms *= (-std::f64::consts::LN_2 * elapsed_ms / ALARM_HALF_LIFE_MS).exp();
         self.peak *= FADE;
+        if !self.open && self.since_evidence.min(self.since_alarm) >= HOLD {
+            self.peak = self.peak.min(STRONGEST);
+        }
         self.since_alarm = self.since_alarm.saturating_add(1);
         self.since_evidence = self.since_evidence.saturating_add(1);
 
@@ -163,6 +169,14 @@ mod tests {
         let mut news = News::new(3.0);
         let told: Vec<bool> = [1.0, 5.0, 5.0, 4.0, 6.0, 8.0].map(|decades| tell(&mut news, decades).anomalous).into();
         assert_eq!(told, [false, true, false, false, false, true]);
+    }
+
+    #[test]
+    fn however_strong_evidence_was_it_is_outdone_a_day_later() {
+        let mut news = News::new(3.0);
+        assert!(tell(&mut news, 15.0).anomalous);
+        (0..288).for_each(|_| assert!(!tell(&mut news, 0.0).anomalous));
+        assert!(!tell(&mut news, 3.2).anomalous && tell(&mut news, 4.0).anomalous);
     }
 
     #[test]

@@ -9,6 +9,9 @@ const MEMORY: f64 = 0.98;
 const VARIANCE_GAIN: f64 = 0.005;
 /// Residuals count for no more than this many deviations when they are learnt.
 const CLIP: f64 = 4.0;
+/// And for no more than this many where a mean takes them on: one absurd value must not hold it for hundreds of samples.
+/// The last value is taken as it is.
+const LEAP: f64 = 50.0;
 /// Worst that one sample can do to a forecaster's record, as a log likelihood.
 const WORST: f64 = -15.0;
 /// Least probability that a surprise is told from, so that it stays finite.
@@ -86,8 +89,11 @@ impl Outlook {
             let bound = if young { f64::INFINITY } else { CLIP * deviation };
             let clipped = residual.clamp(-bound, bound);
             forecaster.variance += VARIANCE_GAIN.max(1.0 / seen) * (clipped * clipped - forecaster.variance);
-            if forecaster.gain > 0.0 {
-                forecaster.mean += forecaster.gain.max(1.0 / seen) * residual;
+            if forecaster.gain >= 1.0 {
+                forecaster.mean = value;
+            } else if forecaster.gain > 0.0 {
+                let bound = if young { f64::INFINITY } else { LEAP * deviation };
+                forecaster.mean += forecaster.gain.max(1.0 / seen) * residual.clamp(-bound, bound);
             }
         }
     }

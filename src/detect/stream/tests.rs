@@ -95,6 +95,27 @@ fn a_clock_that_is_set_forward_is_no_departure_where_people_live_by_it() {
 }
 
 #[test]
+fn one_absurd_value_does_not_hide_a_fault_of_the_next_days() {
+    for absurd in [1e4, 1e6, 1e12, 1e99, -1e6] {
+        for seed in 0..3 {
+            let clean = daily(5 * WEEK, seed);
+            let mut values = clean.clone();
+            values[4 * WEEK] = absurd;
+            // Twelve deviations, a day and a half later.
+            let fault = 4 * WEEK + 432;
+            values[fault..fault + 24].iter_mut().for_each(|value| *value += 60.0);
+            let readings = read(&values);
+            let calm = read(&clean);
+            let width = |reading: &Reading| reading.upper - reading.lower;
+            let times = width(&readings[4 * WEEK + 50]) / width(&calm[4 * WEEK + 50]);
+            assert!(times < 1.5, "{absurd} {seed}: {times}");
+            let delay = found(&readings, fault);
+            assert!(delay.is_some_and(|rows| rows < 3), "{absurd} {seed}: {delay:?}");
+        }
+    }
+}
+
+#[test]
 fn the_first_weekends_of_a_series_are_seldom_an_incident() {
     const MINUTE: i64 = 60_000;
     const DAY: usize = 1440;

@@ -8,6 +8,10 @@ use super::trend::{Trend, trend};
 /// Residuals beyond so many robust standard deviations are drawn back to there.
 const OUTLIER: f64 = 4.0;
 
+/// Robust standard deviations from the median, seasons and all, beyond which a value that stands alone is a fault of the
+/// measurement and counts as missing: no step after it is as robust as that.
+const ABSURD: f64 = 30.0;
+
 /// Times the median size that a value may have: beyond that, sums of squares would lose the others.
 const HUGE: f64 = 1e12;
 
@@ -25,6 +29,7 @@ pub(super) struct Prepared {
 
 /// `values` holds at least one finite value; what is not finite counts as missing.
 pub(super) fn prepare(values: &[f64], periods: Periods) -> Prepared {
+    let values = &without_absurd(values, periods)[..];
     let size = size(values);
     let least = values.iter().copied().filter(|value| value.is_finite()).fold(f64::INFINITY, f64::min);
     let linear = Transform::linear(size);
@@ -51,6 +56,24 @@ pub(super) fn prepare(values: &[f64], periods: Periods) -> Prepared {
         filled.iter_mut().zip(fitted).for_each(|(value, fitted)| *value = value.clamp(fitted - bound, fitted + bound));
     }
     Prepared { values: filled, seen, transform, trend, least: if least < 0.0 { f64::MIN } else { 0.0 } }
+}
+
+/// The values without those that are absurd: far beyond all others, alone between neighbours that are not, and not seen at
+/// that place of a season before or after. The last row stays, for it may be the first of many.
+fn without_absurd(values: &[f64], periods: Periods) -> Vec<f64> {
+    let known = || values.iter().copied().filter(|value| value.is_finite());
+    let middle = median(&mut known().collect::<Vec<_>>());
+    let bound = ABSURD * scale(&mut known().map(|value| value - middle).collect::<Vec<_>>());
+    // Without any spread nothing is far.
+    if bound <= 0.0 || !bound.is_finite() {
+        return values.to_vec();
+    }
+    let far = |at: usize| values.get(at).is_some_and(|value| (value - middle).abs() > bound);
+    let again = |at: usize, distance: usize| at.checked_sub(distance).is_some_and(far) || far(at + distance);
+    let distances = [Some(1), periods.short, periods.long];
+    let alone = |at: usize| !distances.into_iter().flatten().any(|distance| again(at, distance));
+    let absurd = |at: usize| far(at) && at + 1 < values.len() && alone(at);
+    values.iter().enumerate().map(|(at, value)| if absurd(at) { f64::NAN } else { *value }).collect()
 }
 
 /// Median size of the values, or of those that are not zero.

@@ -95,6 +95,34 @@ fn the_next_hours_do_not_depend_on_how_many_are_asked_for() {
 }
 
 #[test]
+fn one_absurd_value_changes_nothing_but_itself() {
+    let clean = series(800);
+    let expected = forecast(&clean, &HOURLY, 48, 0.95);
+    for absurd in [1e4, 1e6, 1e39, 1e300, -1e6] {
+        for at in [0, 30, 400, 632, 798] {
+            let mut values = clean.clone();
+            values[at] = absurd;
+            let found = forecast(&values, &HOURLY, 48, 0.95);
+            for (ahead, mean) in found.mean.iter().enumerate() {
+                assert!((mean - expected.mean[ahead]).abs() < 10.0, "{absurd} {at} {ahead}: {mean}");
+                let width = |found: &Forecast| found.upper[ahead] - found.lower[ahead];
+                let times = width(&found) / width(&expected);
+                assert!((0.5..2.0).contains(&times), "{absurd} {at} {ahead}: {times}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_comes_each_week_is_not_absurd() {
+    let batch = |at: usize| if at % 168 == 50 { 5000.0 } else { 0.0 };
+    let values: Vec<f64> = series(1000).iter().enumerate().map(|(at, value)| value + batch(at)).collect();
+    let found = forecast(&values, &HOURLY, 168, 0.95);
+    let next = (1000..1168).position(|at| at % 168 == 50).unwrap();
+    assert!(found.mean[next] > 1000.0, "{}", found.mean[next]);
+}
+
+#[test]
 fn gaps_and_spikes_do_not_bend_the_forecast() {
     let whole = forecast(&series(700), &HOURLY, 48, 0.95);
     let mut holed = series(700);
