@@ -1,11 +1,11 @@
 //! Clean series through the engine: how often a score is exceeded, against what it says, and how many incidents are
 //! opened for nothing.
 
-use dbmedic::detect::stream::{Stream, StreamOptions};
+use dbmedic::detect::stream::DEFAULT_THRESHOLD;
 
 use super::document::table;
 use super::generate::{Kind, STEPS, WEEK_MS, clean};
-use super::work::{side_by_side, step_name};
+use super::work::{Listener, side_by_side, step_name};
 
 /// Tail probabilities at which the scores are looked at.
 const LEVELS: [f64; 3] = [1e-2, 1e-3, 1e-4];
@@ -105,17 +105,13 @@ fn count(kind: Kind, step: usize, seed: u64) -> Counted {
     let (weeks, _) = AMOUNTS[step];
     let series = clean(kind, seed, weeks, STEPS[step]);
     let week = (BURN_IN_MS / STEPS[step]) as usize;
-    let mut stream = Stream::new(StreamOptions::default());
+    let mut stream = Listener::new(DEFAULT_THRESHOLD);
     let mut counted = Counted { weeks: f64::from(weeks), settled_weeks: f64::from(weeks) - 1.0, ..Counted::default() };
-    let mut open = None;
     let mut last = [None; LEVELS.len()];
     for (row, value) in series.values.iter().enumerate() {
-        let reading = stream.sample(series.at(row), *value);
-        if reading.incident.is_some() && reading.incident != open {
-            counted.incidents += 1;
-            counted.settled_incidents += u64::from(row >= week);
-        }
-        open = reading.incident.or(open);
+        let (reading, opens) = stream.sample(series.at(row), *value);
+        counted.incidents += u64::from(opens);
+        counted.settled_incidents += u64::from(opens && row >= week);
         if row >= week.max(BURN_IN_ROWS) && value.is_finite() {
             counted.judged += 1;
             let judgement = series.at(row) / JUDGED_AS_ONE_MS;

@@ -1,10 +1,10 @@
 //! Faults of stated size in series that are otherwise clean: how many are found, and how late.
 
-use dbmedic::detect::stream::{Stream, StreamOptions};
+use dbmedic::detect::stream::DEFAULT_THRESHOLD;
 
 use super::document::table;
 use super::generate::{Fault, Kind, Random, STEPS, Series, clean_rows, inject};
-use super::work::{side_by_side, step_name};
+use super::work::{Listener, side_by_side, step_name};
 
 /// How long a fault lasts.
 #[derive(Clone, Copy)]
@@ -77,29 +77,11 @@ const KINDS: [(Kind, bool); 18] = [
 /// Clean weeks before the fault and number of series, for each of [`STEPS`].
 const AMOUNTS: [(usize, u64); 4] = [(1, 4), (2, 8), (4, 12), (16, 24)];
 
-/// What is told of a fault: an alarm, or an incident that opens.
-#[derive(Clone, Copy)]
-enum Told {
-    Alarm,
-    Incident,
-}
-
-/// Rows until each was told, if it was.
+/// Rows until the first alarm, and until an incident opened, if they came.
 #[derive(Clone, Copy, Default)]
 struct Delays {
     alarm: Option<usize>,
     incident: Option<usize>,
-    /// The incident that is open at the end.
-    open: Option<u64>,
-}
-
-impl Delays {
-    fn until(&self, told: Told) -> Option<usize> {
-        match told {
-            Told::Alarm => self.alarm,
-            Told::Incident => self.incident,
-        }
-    }
 }
 
 /// Of one series: for each case and size what was told.
@@ -122,11 +104,11 @@ pub fn measure() -> String {
     let mut text = "Found, of all series it was put into, and median rows and time until then; by chance: alarms within the same time \
                     when nothing was put in.\n\n"
         .to_owned();
-    text.push_str(&by_case(&trials, Told::Alarm));
+    text.push_str(&by_case(&trials, |delays| delays.alarm));
     text.push_str(
         "\nThe same, until an incident opens: what `pattern` tells, and what is counted on the clean series.\n\n",
     );
-    text.push_str(&by_case(&trials, Told::Incident));
+    text.push_str(&by_case(&trials, |delays| delays.incident));
     text.push_str(&format!(
         "\nThe middle size, every {}, by kind of series (alarms, of the series it was put into):\n\n",
         step_name(BY_KIND)
@@ -153,18 +135,18 @@ fn trial(step: usize, kind: usize, seed: u64) -> Trial {
     // Room for a start within the day, and for the longest fault.
     let series = clean_rows(kind_of_series, seed, midnight + week / 7 + (week * 2 / 7).max(64), STEPS[step]);
     let at = midnight + (Random::new(seed).uniform() * (week / 7) as f64) as usize;
-    let mut stream = Stream::new(StreamOptions::default());
-    let open = run(&mut stream, None, &series, 0..midnight).open;
-    let of_midnight = (stream.clone(), open);
-    let open = run(&mut stream, open, &series, midnight..at).open;
-    let of_day = (stream, open);
+    let mut stream = Listener::new(DEFAULT_THRESHOLD);
+    run(&mut stream, &series, 0..midnight);
+    let of_midnight = stream.clone();
+    run(&mut stream, &series, midnight..at);
+    let of_day = stream;
 
     // What is changed needs a day before it, for a season that is late.
     let tail_start = midnight - week / 7;
     let tail = series.from(tail_start);
     let (mut delays, mut by_chance) = (Vec::new(), Vec::new());
     for case in &CASES {
-        let ((from, open), start) = if case.seasonal { (&of_midnight, midnight) } else { (&of_day, at) };
+        let (from, start) = if case.seasonal { (&of_midnight, midnight) } else { (&of_day, at) };
         // A constant series has no noise that could vary, and is a flat line already.
         let constant = matches!(kind_of_series, Kind::Flat | Kind::FlatQuantised);
         let of_noise = matches!(case.fault, Fault::VarianceUp | Fault::VarianceDown | Fault::FlatLine);
@@ -177,33 +159,31 @@ fn trial(step: usize, kind: usize, seed: u64) -> Trial {
             let rows = length(case, size, &series);
             let mut faulty = tail.clone();
             inject(&mut faulty, case.fault, size, start - tail_start, rows);
-            run(&mut from.clone(), *open, &faulty, start - tail_start..start - tail_start + rows)
+            run(&mut from.clone(), &faulty, start - tail_start..start - tail_start + rows)
         })));
         let rows = length(case, case.sizes[MIDDLE], &series);
-        by_chance.push(run(&mut from.clone(), *open, &series, start..start + rows));
+        by_chance.push(run(&mut from.clone(), &series, start..start + rows));
     }
     Trial { kind, step, delays, by_chance }
 }
 
 /// Steps over the rows; the first with an alarm and the first that opens an incident, counted from the range's start.
-/// `open` is the incident that was open before it, which is none of it.
-fn run(stream: &mut Stream, open: Option<u64>, series: &Series, rows: std::ops::Range<usize>) -> Delays {
+fn run(stream: &mut Listener, series: &Series, rows: std::ops::Range<usize>) -> Delays {
     let start = rows.start;
-    let mut first = Delays { open, ..Delays::default() };
+    let mut first = Delays::default();
     for row in rows {
-        let reading = stream.sample(series.at(row), series.values[row]);
+        let (reading, opens) = stream.sample(series.at(row), series.values[row]);
         if reading.anomalous {
             first.alarm.get_or_insert(row - start);
         }
-        if reading.incident.is_some() && reading.incident != first.open {
+        if opens {
             first.incident.get_or_insert(row - start);
         }
-        first.open = reading.incident;
     }
     first
 }
 
-fn by_case(trials: &[Trial], told: Told) -> String {
+fn by_case(trials: &[Trial], until: fn(&Delays) -> Option<usize>) -> String {
     let mut rows = Vec::new();
     for (case_index, case) in CASES.iter().enumerate() {
         for (size_index, size) in case.sizes.iter().enumerate() {
@@ -212,12 +192,12 @@ fn by_case(trials: &[Trial], told: Told) -> String {
                 let of_step = || trials.iter().filter(|trial| trial.step == step);
                 let delays: Vec<Option<usize>> = of_step()
                     .filter_map(|trial| trial.delays[case_index])
-                    .map(|sizes| sizes[size_index].until(told))
+                    .map(|sizes| until(&sizes[size_index]))
                     .collect();
                 row.push(cell(&delays, step_ms));
                 if size_index == MIDDLE {
                     let judged = of_step().filter(|trial| trial.delays[case_index].is_some()).count();
-                    let chance = of_step().filter(|trial| trial.by_chance[case_index].until(told).is_some()).count();
+                    let chance = of_step().filter(|trial| until(&trial.by_chance[case_index]).is_some()).count();
                     row.push(percent(chance, judged));
                 } else {
                     row.push(String::new());

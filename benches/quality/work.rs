@@ -1,11 +1,35 @@
-//! Work on every core, with results in the order of the work.
+//! What the sections share: work on every core, with results in the order of the work, and a stream that is listened to.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use dbmedic::detect::stream::{Reading, Stream, StreamOptions};
+
 /// Names of [`super::generate::STEPS`].
 pub fn step_name(step: usize) -> &'static str {
     ["10 s", "1 min", "5 min", "1 h"][step]
+}
+
+/// A stream, and the number of the last incident that it told.
+#[derive(Clone)]
+pub struct Listener {
+    stream: Stream,
+    incident: Option<u64>,
+}
+
+impl Listener {
+    /// To a stream that has seen nothing, with its shipped default but for the threshold.
+    pub fn new(threshold: f64) -> Self {
+        Self { stream: Stream::new(StreamOptions { threshold, ..StreamOptions::default() }), incident: None }
+    }
+
+    /// What is said of a sample, and whether it opens an incident.
+    pub fn sample(&mut self, at: i64, value: f64) -> (Reading, bool) {
+        let reading = self.stream.sample(at, value);
+        let opens = reading.incident > self.incident;
+        self.incident = self.incident.max(reading.incident);
+        (reading, opens)
+    }
 }
 
 /// Calls `each` for every item, on as many threads as there are cores.

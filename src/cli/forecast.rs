@@ -3,16 +3,14 @@
 //! The rows are put on an even grid of their own median step, which ends at the last row; the season is a day and a week
 //! of such steps. `stats::forecast` does the rest, the same that `detect.forecast` judges by.
 
-use std::path::{Path, PathBuf};
-
-use clap::{ArgGroup, Args};
+use clap::Args;
 use serde::Serialize;
 
 use super::arguments::{Common, Format};
 use super::failure::Failure;
 use super::figures::value;
 use super::output::{Output, Report};
-use super::series::{HistoryArguments, Series, parse_timestamp, read_history, read_series, standard_input};
+use super::series::{Series, SourceArguments, parse_timestamp, read_history, read_series, standard_input};
 use super::table::{Cell, Table};
 use super::text::{clean, counted};
 use crate::stats;
@@ -29,15 +27,11 @@ const MOST_STEPS: u32 = 100_000;
 #[derive(Args, Clone, Debug, Default)]
 #[command(
     after_help = "The columns of -o csv: timestamp,predicted,lower,upper",
-    mut_arg("baseline", |baseline| baseline.requires("metric")),
-    group(ArgGroup::new("source").args(["csv", "baseline"]).required(true))
+    mut_arg("baseline", |baseline| baseline.requires("metric"))
 )]
 pub(super) struct ForecastArguments {
-    /// CSV file with a column timestamp and numbers; - reads standard input
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["baseline", "pod"])]
-    pub csv: Option<PathBuf>,
     #[command(flatten)]
-    pub history: HistoryArguments,
+    pub source: SourceArguments,
     /// Column or metric; may be left out when the file has one only, not with --baseline
     #[arg(long, value_name = "NAME")]
     pub metric: Option<String>,
@@ -75,10 +69,10 @@ pub(super) async fn run(arguments: &ForecastArguments, common: &Common, output: 
 
 async fn read(arguments: &ForecastArguments, common: &Common) -> Result<(Series, String), Failure> {
     let metric = arguments.metric.as_deref();
-    if let Some((choice, name)) = arguments.history.choice(metric, common)? {
+    if let Some((choice, name)) = arguments.source.choice(metric, common)? {
         return Ok((read_history(&choice).await?.series(0).unwrap_or_default(), name));
     }
-    let path = arguments.csv.as_deref().unwrap_or_else(|| Path::new("-"));
+    let path = arguments.source.file();
     Ok(read_series(path, metric, standard_input)?)
 }
 

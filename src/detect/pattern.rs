@@ -113,7 +113,7 @@ pub(super) fn one_in(probability: f64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Alone, Around, Normal, Peer};
+    use super::super::{Alone, Around};
     use super::*;
 
     fn pattern(sensitivity: Sensitivity) -> Pattern {
@@ -154,16 +154,6 @@ mod tests {
     struct SetForward(i64);
 
     impl Around for SetForward {
-        fn normal_of(&self, _: usize) -> Option<Normal<'_>> {
-            None
-        }
-
-        fn normal_at(&self, _: usize, _: i64) -> Option<Normal<'_>> {
-            None
-        }
-
-        fn each_peer(&self, _: &mut dyn FnMut(Peer<'_>)) {}
-
         fn local(&self, at: i64) -> i64 {
             if at < self.0 { at } else { at + 3_600_000 }
         }

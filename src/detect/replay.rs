@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::columns::AllHours;
-use super::sight::{Around, Peer};
+use super::sight::Around;
 use super::when::When;
 use super::{Detector, Memory, Normal, Rule, Sight};
 use crate::learn::{Clock, MonthlySlot};
@@ -57,8 +57,6 @@ impl Around for Snapshot<'_> {
         let normal = known.all_hours.normal(&when, *known.centre.get(hour)?, *known.scale.get(hour)?);
         Some(if known.monthly.is_empty() { normal } else { normal.in_month(&known.monthly, &when) })
     }
-
-    fn each_peer(&self, _: &mut dyn FnMut(Peer<'_>)) {}
 
     fn local(&self, at: i64) -> i64 {
         self.when.local(at)

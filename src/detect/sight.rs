@@ -36,16 +36,20 @@ pub struct Peer<'a> {
     pub normal: Option<Normal<'a>>,
 }
 
-/// What stands around a value. The shard is one; tests have others.
+/// What stands around a value: nothing, by the clock of UTC, unless it says otherwise. The shard is one; tests have others.
 pub trait Around {
     /// What is normal for a metric of the same database now; `None` unless its profile is ready.
-    fn normal_of(&self, metric: usize) -> Option<Normal<'_>>;
+    fn normal_of(&self, _metric: usize) -> Option<Normal<'_>> {
+        None
+    }
 
     /// What is normal for a metric of the same database at another time; `None` unless its profile is ready.
-    fn normal_at(&self, metric: usize, at: i64) -> Option<Normal<'_>>;
+    fn normal_at(&self, _metric: usize, _at: i64) -> Option<Normal<'_>> {
+        None
+    }
 
     /// Hands each peer with a fresh value of the sight's metric to `take`, in no certain order.
-    fn each_peer(&self, take: &mut dyn FnMut(Peer<'_>));
+    fn each_peer(&self, _take: &mut dyn FnMut(Peer<'_>)) {}
 
     /// What the clock that profiles are learnt by shows, as if it were UTC; UTC where none is known.
     fn local(&self, at: i64) -> i64 {
@@ -56,17 +60,7 @@ pub trait Around {
 /// Nothing around.
 pub struct Alone;
 
-impl Around for Alone {
-    fn normal_of(&self, _: usize) -> Option<Normal<'_>> {
-        None
-    }
-
-    fn normal_at(&self, _: usize, _: i64) -> Option<Normal<'_>> {
-        None
-    }
-
-    fn each_peer(&self, _: &mut dyn FnMut(Peer<'_>)) {}
-}
+impl Around for Alone {}
 
 impl<'a> Sight<'a> {
     /// A value and nothing else.

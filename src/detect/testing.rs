@@ -1,6 +1,6 @@
 //! A database for the tests of detectors: what is normal for it, and days of samples.
 
-use super::sight::{Around, Peer};
+use super::sight::Around;
 use super::{Detect, MetricDescriptor, MetricSet, Normal, Sight};
 use crate::learn::{Growth, Stretch, Tails, hour_of_week};
 use crate::measure::Cadence;
@@ -46,8 +46,6 @@ impl<F: Fn(usize, usize) -> Option<f64>> Around for At<'_, F> {
     fn normal_at(&self, metric: usize, at: i64) -> Option<Normal<'_>> {
         self.0.normal(metric, at)
     }
-
-    fn each_peer(&self, _: &mut dyn FnMut(Peer<'_>)) {}
 }
 
 /// A rule and one database, fed sample by sample.

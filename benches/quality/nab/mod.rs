@@ -10,12 +10,12 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
-use dbmedic::detect::stream::{DEFAULT_THRESHOLD, Reading, Stream, StreamOptions};
+use dbmedic::detect::stream::DEFAULT_THRESHOLD;
 use score::{Judged, Outcome, PROFILES, Profile, best_threshold, weigh};
 
 use super::document::table;
 use super::generate::Random;
-use super::work::side_by_side;
+use super::work::{Listener, side_by_side};
 
 /// Draws of the bootstrap.
 const DRAWS: usize = 2000;
@@ -112,16 +112,13 @@ fn milliseconds(time: &str) -> Result<i64> {
 }
 
 fn say(file: &Labelled, threshold: f64) -> Said {
-    let mut stream = Stream::new(StreamOptions { threshold, ..StreamOptions::default() });
+    let mut stream = Listener::new(threshold);
     let readings: Vec<_> = file.at.iter().zip(&file.values).map(|(at, value)| stream.sample(*at, *value)).collect();
-    let opened = |(row, reading): (usize, &Reading)| {
-        let before = row.checked_sub(1).and_then(|before| readings[before].incident);
-        f64::from(u8::from(reading.incident.is_some() && reading.incident != before))
-    };
+    let certain = |is: bool| f64::from(u8::from(is));
     Said {
-        incidents: readings.iter().enumerate().map(opened).collect(),
-        scores: readings.iter().map(|reading| reading.score).collect(),
-        alarms: readings.iter().map(|reading| f64::from(u8::from(reading.anomalous))).collect(),
+        scores: readings.iter().map(|(reading, _)| reading.score).collect(),
+        alarms: readings.iter().map(|(reading, _)| certain(reading.anomalous)).collect(),
+        incidents: readings.iter().map(|(_, opens)| certain(*opens)).collect(),
     }
 }
 
@@ -200,25 +197,27 @@ fn by_threshold(corpus: &Corpus) -> String {
 
 /// Each folder judged by the threshold that is best on all others.
 fn left_out(files: &[Judged], profile: Profile) -> Outcome {
-    let folders: BTreeSet<&str> = files.iter().map(Judged::folder).collect();
-    let outcomes = folders.into_iter().map(|folder| {
+    let outcomes = folders(files).into_iter().map(|folder| {
         let threshold = best_threshold(files.iter().filter(|file| file.folder() != folder), profile);
         files.iter().filter(|file| file.folder() == folder).map(|file| file.outcome(profile, threshold)).sum()
     });
     outcomes.sum()
 }
 
+fn folders(files: &[Judged]) -> BTreeSet<&str> {
+    files.iter().map(Judged::folder).collect()
+}
+
 /// Each folder as decided by the threshold with which all others score best.
 fn left_out_of_deciding(decided: &[Vec<Judged>], profile: Profile) -> Outcome {
-    let folders: BTreeSet<&str> = decided.iter().flatten().map(Judged::folder).collect();
-    let outcomes = folders.into_iter().map(|folder| {
+    let outcomes = folders(&decided[0]).into_iter().filter_map(|folder| {
         let of = |files: &[Judged], this: bool| -> Outcome {
             let files = files.iter().filter(|file| (file.folder() == folder) == this);
             files.map(|file| file.outcome(profile, 1.0)).sum()
         };
         let score = |files: &[Judged]| of(files, false).normalised(profile);
-        let best = decided.iter().max_by(|one, other| score(one).total_cmp(&score(other)));
-        best.map_or_else(|| of(&[], true), |best| of(best, true))
+        let best = decided.iter().max_by(|one, other| score(one).total_cmp(&score(other)))?;
+        Some(of(best, true))
     });
     outcomes.sum()
 }
@@ -240,8 +239,7 @@ fn interval(files: &[Judged], profile: Profile) -> (f64, f64) {
 }
 
 fn by_folder(files: &[Judged]) -> String {
-    let folders: BTreeSet<&str> = files.iter().map(Judged::folder).collect();
-    let rows: Vec<Vec<String>> = folders
+    let rows: Vec<Vec<String>> = folders(files)
         .into_iter()
         .map(|folder| {
             let of_folder = || files.iter().filter(|file| file.folder() == folder);

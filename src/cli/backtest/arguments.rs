@@ -2,20 +2,16 @@
 
 use std::path::PathBuf;
 
-use clap::{ArgGroup, Args, ValueEnum};
+use clap::{Args, ValueEnum};
 
-use super::super::series::HistoryArguments;
+use super::super::series::SourceArguments;
 
 /// Judge recorded rows as the operator would have, without a cluster
 #[derive(Args, Clone, Debug, Default)]
-#[command(group(ArgGroup::new("source").args(["csv", "baseline"]).required(true)))]
 #[command(after_help = "The columns of -o csv: timestamp,value,expected,lower,upper,score,anomalous,incident")]
 pub(in super::super) struct BacktestArguments {
-    /// CSV file with a column timestamp and numbers; - reads standard input
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["baseline", "pod"])]
-    pub csv: Option<PathBuf>,
     #[command(flatten)]
-    pub history: HistoryArguments,
+    pub source: SourceArguments,
     /// Column or metric to judge; all of them together when left out
     #[arg(long, value_name = "NAME")]
     pub metric: Option<String>,

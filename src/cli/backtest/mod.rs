@@ -146,7 +146,7 @@ impl Destination {
     /// Begins the file anew, unless it is one that is read.
     fn create(path: &Path, arguments: &BacktestArguments) -> Result<Self, Failure> {
         let shown = clean(&path.display().to_string());
-        let read = [("--csv", &arguments.csv), ("--rule", &arguments.rule), ("--labels", &arguments.labels)];
+        let read = [("--csv", &arguments.source.csv), ("--rule", &arguments.rule), ("--labels", &arguments.labels)];
         let there = path.canonicalize().ok();
         for (flag, input) in read {
             if there.is_some() && input.as_ref().and_then(|input| input.canonicalize().ok()) == there {

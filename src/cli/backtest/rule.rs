@@ -1,6 +1,7 @@
 //! `--rule FILE`: an AnomalyRule from YAML, checked as the API server and the operator check it.
 
 use std::path::Path;
+use std::sync::LazyLock;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::JSONSchemaProps;
 use kube::CustomResourceExt;
@@ -38,7 +39,7 @@ pub(super) fn parse(bytes: &[u8], columns: &[String]) -> Result<Judging, Problem
     }
     let rule: AnomalyRule = document.typed()?;
     let understood = serde_json::to_value(&rule.spec).map_err(|error| Problem::nowhere(error.to_string()))?;
-    if let Some(problem) = document.unknown("spec", &understood, &schema()) {
+    if let Some(problem) = document.unknown("spec", &understood, &SCHEMA) {
         return Err(problem);
     }
     if rule.spec.detect.peers.is_some() {
@@ -58,11 +59,11 @@ pub(super) fn parse(bytes: &[u8], columns: &[String]) -> Result<Judging, Problem
 }
 
 /// What may be written in a rule's spec, as the API server is told.
-fn schema() -> JSONSchemaProps {
+static SCHEMA: LazyLock<JSONSchemaProps> = LazyLock::new(|| {
     let version = AnomalyRule::crd().spec.versions.into_iter().next();
     let whole = version.and_then(|version| version.schema?.open_api_v3_schema);
     whole.and_then(|whole| whole.properties?.remove("spec")).unwrap_or_default()
-}
+});
 
 /// The metric that gives the rule's own in percent of its maximum, when there is no such column.
 fn missing_share(rule: &AnomalyRule, metrics: &MetricSet) -> Option<&'static str> {

@@ -1,7 +1,6 @@
 //! The rows to judge: of a CSV file, of standard input, or of the operator's history written out as if it were one.
 
 use std::io::Read;
-use std::path::Path;
 
 use super::super::arguments::Common;
 use super::super::failure::Failure;
@@ -30,12 +29,11 @@ pub(super) async fn open(arguments: &BacktestArguments, common: &Common) -> Resu
 
 async fn opened(arguments: &BacktestArguments, common: &Common) -> Result<Source, Failure> {
     let metric = arguments.metric.as_deref();
-    if let Some((choice, name)) = arguments.history.choice(metric, common)? {
+    if let Some((choice, name)) = arguments.source.choice(metric, common)? {
         let text: Box<dyn Read> = Box::new(TableText::new(read_history(&choice).await?));
         return Ok(Source { rows: Rows::new(text, &name, None)?, name });
     }
-    let path = arguments.csv.as_deref().unwrap_or_else(|| Path::new("-"));
-    let rows = Rows::open(path, metric, standard_input)?;
+    let rows = Rows::open(arguments.source.file(), metric, standard_input)?;
     let name = rows.name().to_owned();
     Ok(Source { rows, name })
 }

@@ -116,12 +116,14 @@ impl Summary {
         {
             *carried += 1;
         }
-        let value = row.values.get(judged.column).copied().unwrap_or(f64::NAN);
-        let peak = Peak { at: row.at, value, judged: judged.clone() };
+        let peak = || {
+            let value = row.values.get(judged.column).copied().unwrap_or(f64::NAN);
+            Peak { at: row.at, value, judged: judged.clone() }
+        };
         let open = self.incidents.last().is_some_and(|incident| incident.open);
         let Some(number) = judged.incident else {
             if judged.anomalous {
-                self.announced = Some((self.rows, peak));
+                self.announced = Some((self.rows, peak()));
             }
             // An absent value says nothing: the incident may go on behind it.
             if open
@@ -132,6 +134,7 @@ impl Summary {
             }
             return;
         };
+        let peak = peak();
         let inside = alarm && self.tally.as_mut().is_some_and(|tally| tally.alarm(row.at));
         if known == Some(number)
             && let Some(incident) = self.incidents.last_mut()

@@ -1,8 +1,8 @@
-//! What may be written to name a series of the operator's own history.
+//! What may be written to say where recorded rows come from: a file, or the operator's own history.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use clap::Args;
+use clap::{ArgGroup, Args};
 
 use super::super::arguments::Common;
 use super::super::failure::Failure;
@@ -14,9 +14,13 @@ impl From<SeriesError> for Failure {
     }
 }
 
-/// Which series of the operator's own history.
+/// A file, or series of the operator's own history.
 #[derive(Args, Clone, Debug, Default)]
-pub(in super::super) struct HistoryArguments {
+#[command(group(ArgGroup::new("source").args(["csv", "baseline"]).required(true)))]
+pub(in super::super) struct SourceArguments {
+    /// CSV file with a column timestamp and numbers; - reads standard input
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["baseline", "pod"])]
+    pub csv: Option<PathBuf>,
     /// Folder of the operator's history
     #[arg(long, value_name = "DIR", env = "DBMEDIC_DATA_DIR", default_value = "/var/lib/dbmedic")]
     pub data_dir: PathBuf,
@@ -28,8 +32,13 @@ pub(in super::super) struct HistoryArguments {
     pub pod: Option<String>,
 }
 
-impl HistoryArguments {
-    /// What was chosen, with its name for people; `None` when no Baseline is named.
+impl SourceArguments {
+    /// The file, `-` being standard input, where no Baseline is named.
+    pub fn file(&self) -> &Path {
+        self.csv.as_deref().unwrap_or_else(|| Path::new("-"))
+    }
+
+    /// What was chosen of the history, with its name for people; `None` when no Baseline is named.
     ///
     /// # Errors
     /// [`Failure::Usage`] for a name that is none.

@@ -15,7 +15,7 @@ mod timestamp;
 use std::io::Read;
 use std::path::Path;
 
-pub(super) use arguments::HistoryArguments;
+pub(super) use arguments::SourceArguments;
 pub use error::SeriesError;
 pub use history::{HistoryChoice, read_history};
 pub use rows::{Row, Rows};

@@ -126,7 +126,7 @@ const GAP_STEPS: f64 = 12.0;
 /// Least deviation as a share of the whole series': what is smaller is no departure that anybody would see.
 const FLOOR_OF_SPREAD: f64 = 0.03;
 /// Least deviation as a share of the series' mean, and in its unit: figures are not more exact.
-const FLOOR_OF_VALUE: f64 = 1e-6;
+const FLOOR_OF_MEAN: f64 = 1e-6;
 const SMALLEST_FLOOR: f64 = 1e-12;
 /// Least deviation as a share of the smallest change seen: of counts and pages, which move in steps.
 const FLOOR_OF_QUANTUM: f64 = 0.2;
@@ -340,7 +340,7 @@ impl Series {
         self.seen += 1.0;
         let young = self.seen < YOUNG;
         let floor = (FLOOR_OF_SPREAD * self.variance.sqrt())
-            .max(FLOOR_OF_VALUE * self.mean.abs())
+            .max(FLOOR_OF_MEAN * self.mean.abs())
             .max(SMALLEST_FLOOR)
             .max(FLOOR_OF_QUANTUM * self.quantum);
         if gap {

@@ -86,14 +86,14 @@ impl Outlook {
             let residual = value - forecaster.mean;
             let likelihood = student_log_density(residual / deviation).max(WORST) - deviation.ln();
             forecaster.record = MEMORY * forecaster.record + likelihood;
-            let bound = if young { f64::INFINITY } else { CLIP * deviation };
+            let within = |deviations: f64| if young { f64::INFINITY } else { deviations * deviation };
+            let (leap, bound) = (within(LEAP), within(CLIP));
             let clipped = residual.clamp(-bound, bound);
             forecaster.variance += VARIANCE_GAIN.max(1.0 / seen) * (clipped * clipped - forecaster.variance);
             if forecaster.gain >= 1.0 {
                 forecaster.mean = value;
             } else if forecaster.gain > 0.0 {
-                let bound = if young { f64::INFINITY } else { LEAP * deviation };
-                forecaster.mean += forecaster.gain.max(1.0 / seen) * residual.clamp(-bound, bound);
+                forecaster.mean += forecaster.gain.max(1.0 / seen) * residual.clamp(-leap, leap);
             }
         }
     }
