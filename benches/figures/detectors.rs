@@ -20,7 +20,7 @@ const ROUNDS: i64 = 720;
 const HISTORY_ROUNDS: i64 = 8640;
 
 /// `spec.detect` of a rule of each kind that is judged sample by sample.
-const RULES: [(&str, &str); 9] = [
+const RULES: [(&str, &str); 10] = [
     ("limit", "{metric: response_time, limit: {above: 500}}"),
     ("sigma", "{metric: response_time, sigma: {above: 3}}"),
     ("trend", "{metric: response_time, trend: {direction: increasing}}"),
@@ -29,6 +29,7 @@ const RULES: [(&str, &str); 9] = [
     ("pattern", "{metric: response_time, pattern: {}}"),
     ("multivariate", "{multivariate: {}}"),
     ("peers", "{metric: response_time, peers: {above: 3}}"),
+    ("queryMix", "{queryMix: {}}"),
     (
         "expression",
         "{metric: response_time, expression: \"current > baseline_mean + 3.0 * baseline_std_dev && hour >= 8\"}",

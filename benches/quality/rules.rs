@@ -42,7 +42,7 @@ struct Case {
     says: &'static str,
 }
 
-const CASES: [Case; 8] = [
+const CASES: [Case; 9] = [
     Case {
         detect: "{metric: response_time, sigma: {above: 3}}",
         is_probability: true,
@@ -87,6 +87,15 @@ const CASES: [Case; 8] = [
         fault: Fault::Slower,
         within_days: 1,
         says: "six standard deviations slower than its peers",
+    },
+    Case {
+        detect: "{metric: response_time, expression: 'current > baseline_mean + 3.0 * baseline_std_dev'}",
+        is_probability: true,
+        has_sensitivity: false,
+        has_incidents: false,
+        fault: Fault::Slower,
+        within_days: 1,
+        says: "responses six standard deviations slower",
     },
     Case {
         detect: "{queryMix: {}}",

@@ -167,11 +167,8 @@ fn default_window() -> DurationText {
 #[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(transparent)]
 pub struct Refresh(
-    #[schemars(
-        length(max = 128),
-        regex(pattern = r"^(daily|weekly|([0-9A-Za-z*,/?LW#-]+ +){4}[0-9A-Za-z*,/?LW#-]+)$")
-    )]
-    pub String,
+    #[schemars(length(max = 128), regex(pattern = r"^(daily|weekly|([0-9A-Za-z*,/-]+ +){4}[0-9A-Za-z*,/-]+)$"))]
+    pub  String,
 );
 
 impl Default for Refresh {
@@ -306,6 +303,12 @@ pub struct MetricStatus {
     /// Unit.
     #[schemars(length(max = 32))]
     pub unit: String,
+    /// Whether enough is known to judge by: rules that need what is normal wait until then.
+    pub ready: bool,
+    /// Days of history that it was learnt from.
+    pub days: f64,
+    /// Share of the window that was seen, 0 to 1.
+    pub confidence: f64,
     /// Number of samples.
     pub samples: i64,
     /// Arithmetic mean.

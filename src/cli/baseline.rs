@@ -112,9 +112,14 @@ impl Database {
                 figure(metric.p99),
                 span(metric.minimum, metric.maximum, &metric.unit).into(),
                 span(metric.lower, metric.upper, &metric.unit).into(),
+                if metric.ready {
+                    Cell::toned(format!("✓ {} days", metric.days), Tone::Good)
+                } else {
+                    Cell::from(format!("… {} days", metric.days))
+                },
             ]
         });
-        let headers = vec!["METRIC", "MEAN", "MEDIAN", "STD-DEV", "P95", "P99", "RANGE", "NORMAL (3 SIGMA)"];
+        let headers = vec!["METRIC", "MEAN", "MEDIAN", "STD-DEV", "P95", "P99", "RANGE", "NORMAL", "READY"];
         Table { headers, rows: rows.collect() }
     }
 
@@ -243,6 +248,9 @@ mod tests {
         let metric = MetricStatus {
             name: "response_time".into(),
             unit: "ms".into(),
+            ready: true,
+            days: 14.0,
+            confidence: 0.94,
             samples: 120_960,
             mean: 23.0,
             median: 19.0,
@@ -282,7 +290,7 @@ mod tests {
             "Baseline:    orders in namespace shop",
             "Confidence:  94%",
             "Database:    orders-db-0 (primary, 15.18), learnt 2026-11-22T02:00:00Z from 14 days",
-            "response_time   23 ms   19 ms    12 ms     45 ms   67 ms   2 to 234 ms   0 to 59 ms",
+            "response_time   23 ms   19 ms    12 ms     45 ms   67 ms   2 to 234 ms   0 to 59 ms   ✓ 14 days",
             "response_time   DailyCycle   peak 09:00-17:00 UTC   85 %",
             "response_time   ✓ Held       99.7 %      1.10 %     0.120 %     -0.2",
         ] {

@@ -36,10 +36,10 @@ pub(super) struct ForecastArguments {
     #[arg(long, value_name = "NAME")]
     pub metric: Option<String>,
     /// Steps ahead, each as long as the series' own median step
-    #[arg(long, value_name = "N", value_parser = steps)]
+    #[arg(long, value_name = "N", value_parser = steps, allow_negative_numbers = true)]
     pub horizon: u32,
     /// Share of the future that the interval is to hold, in percent
-    #[arg(long, value_name = "PERCENT", default_value = "95", value_parser = level)]
+    #[arg(long, value_name = "PERCENT", default_value = "95", value_parser = level, allow_negative_numbers = true)]
     pub level: f64,
 }
 
@@ -60,8 +60,7 @@ pub(super) async fn run(arguments: &ForecastArguments, common: &Common, output: 
     }
     let (series, source) = read(arguments, common).await?;
     if series.passed_over > 0 {
-        let rows = counted(series.passed_over, "row");
-        eprintln!("Passed over because the time is not after that of a row before: {rows}.");
+        eprintln!("{}", super::series::passed_over(series.passed_over));
     }
     let report = ForecastReport::new(&series, source, arguments.horizon, arguments.level)?;
     if output.format == Format::Csv { Ok(report.csv()) } else { output.render(&report) }
@@ -113,7 +112,7 @@ impl ForecastReport {
             return Err(failed("no value", "at least two rows, one of them with a value"));
         }
         let Some(step) = median_step(&series.samples) else {
-            return Err(failed("one row", "at least two: between them is the step of the forecast"));
+            return Err(failed("one row with a value", "at least two: between them is the step of the forecast"));
         };
         let rows = grid(&series.samples, step);
         let last = series.samples.last().map_or(0, |(at, _)| *at);
@@ -167,10 +166,12 @@ impl Report for ForecastReport {
     }
 }
 
-/// The middle one of the times between rows; of two middle ones the shorter. `None` with fewer than two rows.
+/// The middle one of the times between values; of two middle ones the shorter. `None` with fewer than two values. Rows
+/// without one do not count: a history has rows as often as its most frequent metric has values.
 fn median_step(samples: &[(i64, f64)]) -> Option<i64> {
+    let at = samples.iter().filter(|(_, value)| value.is_finite()).map(|(at, _)| *at);
     let mut steps: Vec<i64> =
-        samples.windows(2).map(|pair| pair[1].0.saturating_sub(pair[0].0)).filter(|step| *step > 0).collect();
+        at.clone().zip(at.skip(1)).map(|(from, to)| to.saturating_sub(from)).filter(|step| *step > 0).collect();
     if steps.is_empty() {
         return None;
     }

@@ -34,7 +34,6 @@ pub(super) struct AllHours {
     growth: Growth,
     pub minimum: f32,
     pub maximum: f32,
-    pub confidence: f32,
     pub stretch: Stretch,
     pub tails: Tails,
 }
@@ -44,7 +43,6 @@ impl AllHours {
         growth: Growth::NONE,
         minimum: f32::NEG_INFINITY,
         maximum: f32::INFINITY,
-        confidence: 0.0,
         stretch: Stretch::NONE,
         tails: Tails::GAUSSIAN,
     };
@@ -53,7 +51,6 @@ impl AllHours {
         Self {
             minimum: profile.minimum.map_or(f32::NEG_INFINITY, |minimum| minimum as f32),
             maximum: profile.maximum.map_or(f32::INFINITY, |maximum| maximum as f32),
-            confidence: profile.confidence as f32,
             stretch: profile.stretch,
             tails: profile.tails,
             growth: profile.growth,
@@ -68,7 +65,6 @@ impl AllHours {
             scale: f64::from(scale),
             minimum: f64::from(self.minimum),
             maximum: f64::from(self.maximum),
-            confidence: f64::from(self.confidence),
             stretch: self.stretch,
             tails: &self.tails,
             growth,

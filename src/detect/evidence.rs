@@ -41,6 +41,18 @@ impl Evidence {
         Self { name: name.into(), found: Found::Duration(milliseconds) }
     }
 
+    /// A probability as how many samples of normal life there are to one like this; `None` where it is 0.
+    pub fn rarity(probability: f64) -> Option<Self> {
+        let samples = 1.0 / probability;
+        // Beyond that nobody has the samples to check it.
+        let words = if samples >= 1e9 {
+            "less than one sample in 1e9".to_owned()
+        } else {
+            format!("one sample in {samples:.0}")
+        };
+        (probability > 0.0).then(|| Self::text("rarity", words))
+    }
+
     /// Words.
     pub fn text(name: impl Into<Cow<'static, str>>, text: impl Into<String>) -> Self {
         Self { name: name.into(), found: Found::Text(text.into()) }

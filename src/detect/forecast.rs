@@ -9,10 +9,10 @@
 use std::sync::OnceLock;
 
 use super::resolve::milliseconds;
-use super::units::limit_in_unit;
+use super::units::limits_in_unit;
 use super::window::{Lengths, Window};
 use super::{Band, Detect, Evidence, FieldError, MetricSet, Sight};
-use crate::api::{AnomalyRuleSpec, Decimal};
+use crate::api::AnomalyRuleSpec;
 use crate::stats::{Crossing, Outlook};
 
 const HOUR_MS: i64 = 3_600_000;
@@ -81,28 +81,9 @@ impl Detect for Forecast {
         metrics: &MetricSet,
     ) -> Option<Result<(usize, Self), FieldError>> {
         let written = spec.detect.forecast.as_ref()?;
-        let side = |field: &str, side: Option<&Decimal>| {
-            side.map(|decimal| limit_in_unit(&format!("detect.forecast.{field}"), decimal, metric, metrics)).transpose()
-        };
         let resolved = || {
-            let (below, above) = (side("below", written.below.as_ref())?, side("above", written.above.as_ref())?);
-            let judged = match (below, above) {
-                (None, None) => {
-                    return Err(FieldError::new("detect.forecast", &"neither above nor below", "at least one of them"));
-                }
-                (Some((below, _)), Some((above, _))) if below != above => {
-                    let allowed = "both in percent of the maximum or both in the metric's unit";
-                    return Err(FieldError::new("detect.forecast", &"above and below of different kinds", allowed));
-                }
-                (Some((judged, _)), _) | (_, Some((judged, _))) => judged,
-            };
-            let (below, above) = (below.map(|(_, value)| value), above.map(|(_, value)| value));
-            if let (Some(below), Some(above)) = (below, above)
-                && below >= above
-            {
-                let found = format!("below {below}, above {above}");
-                return Err(FieldError::new("detect.forecast", &found, "below less than above: all values would breach"));
-            }
+            let sides = (written.below.as_ref(), written.above.as_ref());
+            let (judged, below, above) = limits_in_unit("detect.forecast", sides, metric, metrics)?;
             let within = milliseconds("detect.forecast.within", &written.within)?;
             if !(HOUR_MS..=MOST_HOURS * HOUR_MS).contains(&within) {
                 return Err(FieldError::new("detect.forecast.within", &written.within.0, "1h to 30d"));

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::sight::{Around, Peer};
 use super::testing::{DAY, HOUR, MINUTE, MONDAY, noise, spec};
-use super::{Change, Detector, MetricSet, Normal, Rule, Shard, Sight, TargetRule, resolve};
+use super::{Change, ChangeKind, Detector, MetricSet, Normal, Rule, Shard, Sight, TargetRule, resolve};
 use crate::learn::{HOURS_OF_WEEK, Profile, Statistics, Stretch, Tails, hour_of_week};
 use crate::measure::{ABSENT, BUILT_IN, Round};
 
@@ -133,6 +133,25 @@ fn every_detector_says_the_same_of_a_prefix_and_the_same_again() {
     assert!(breaches > 20, "something is judged: {breaches}");
 }
 
+#[test]
+fn no_incident_opens_without_evidence() {
+    let (mut shard, target, others) = shard();
+    let mut opened = vec![false; rules().len()];
+    for (index, (at, values)) in days(9).into_iter().enumerate() {
+        let mut changes: Vec<Change> = Vec::new();
+        for (number, other) in others.iter().enumerate() {
+            let values = ordinary(index as i64, number + 1);
+            shard.round(&Round { target: *other, at, values }, &mut changes);
+        }
+        shard.round(&Round { target, at, values }, &mut changes);
+        for change in changes.into_iter().filter(|change| change.kind == ChangeKind::Opened) {
+            opened[change.rule as usize] = true;
+            assert!(!change.evidence.is_empty(), "{change:?}");
+        }
+    }
+    assert!(opened.iter().filter(|opened| **opened).count() >= 5, "{opened:?}");
+}
+
 /// Numbers that arithmetic stumbles over.
 const HOSTILE: [f64; 14] = [
     f64::NAN,
@@ -177,16 +196,7 @@ impl Around for Wild {
     fn normal_of(&self, _: usize) -> Option<Normal<'_>> {
         let tails = &Tails::GAUSSIAN;
         let (minimum, maximum, stretch) = (f64::NEG_INFINITY, f64::INFINITY, Stretch::NONE);
-        self.normal.map(|(centre, scale)| Normal {
-            centre,
-            scale,
-            minimum,
-            maximum,
-            confidence: 1.0,
-            stretch,
-            tails,
-            growth: 0.0,
-        })
+        self.normal.map(|(centre, scale)| Normal { centre, scale, minimum, maximum, stretch, tails, growth: 0.0 })
     }
 
     fn normal_at(&self, metric: usize, _: i64) -> Option<Normal<'_>> {

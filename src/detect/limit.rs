@@ -2,10 +2,10 @@
 //! the first minute.
 
 use super::exception::WhileExpected;
-use super::units::limit_in_unit;
+use super::units::limits_in_unit;
 use super::verdict::PlainlyClear;
-use super::{Band, Detect, FieldError, MetricSet, Sight};
-use crate::api::{AnomalyRuleSpec, Decimal};
+use super::{Band, Detect, Evidence, FieldError, MetricSet, Sight};
+use crate::api::AnomalyRuleSpec;
 
 /// A fixed limit.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -22,6 +22,7 @@ impl Detect for Limit {
     const NAME: &'static str = "limit";
     const NEEDS_PROFILE: bool = false;
     const NEEDS: &'static str = "a value of its metric";
+    const BAND_IS_OF_VALUES: bool = true;
     const WHILE_EXPECTED: WhileExpected = WhileExpected::Moves;
 
     fn resolve(
@@ -30,28 +31,9 @@ impl Detect for Limit {
         metrics: &MetricSet,
     ) -> Option<Result<(usize, Self), FieldError>> {
         let written = spec.detect.limit.as_ref()?;
-        let side = |field: &str, side: Option<&Decimal>| {
-            side.map(|decimal| limit_in_unit(&format!("detect.limit.{field}"), decimal, metric, metrics)).transpose()
-        };
         let resolved = || {
-            let (below, above) = (side("below", written.below.as_ref())?, side("above", written.above.as_ref())?);
-            let metric = match (below, above) {
-                (None, None) => {
-                    return Err(FieldError::new("detect.limit", &"neither above nor below", "at least one of them"));
-                }
-                (Some((below, _)), Some((above, _))) if below != above => {
-                    let allowed = "both in percent of the maximum or both in the metric's unit";
-                    return Err(FieldError::new("detect.limit", &"above and below of different kinds", allowed));
-                }
-                (Some((judged, _)), _) | (_, Some((judged, _))) => judged,
-            };
-            let (below, above) = (below.map(|(_, value)| value), above.map(|(_, value)| value));
-            if let (Some(below), Some(above)) = (below, above)
-                && below >= above
-            {
-                let found = format!("below {below}, above {above}");
-                return Err(FieldError::new("detect.limit", &found, "below less than above: all values would breach"));
-            }
+            let sides = (written.below.as_ref(), written.above.as_ref());
+            let (metric, below, above) = limits_in_unit("detect.limit", sides, metric, metrics)?;
             can_breach(metric, below, above, metrics)?;
             Ok((metric, Self { below, above }))
         };
@@ -72,13 +54,24 @@ impl Detect for Limit {
         Some(PlainlyClear::Between(below, above))
     }
 
-    /// Always 1: beyond a limit is a fact, not an estimate.
-    fn confidence(&self, (): &(), _: &Sight<'_>) -> f64 {
-        1.0
+    /// 1 beyond the limit, else 0: that is a fact, not an estimate.
+    fn confidence(&self, (): &(), sight: &Sight<'_>) -> f64 {
+        f64::from(u8::from(self.exceeds(&(), sight) == Some(true)))
     }
 
     fn band(&self, (): &(), _: &Sight<'_>) -> Band {
         Band { centre: None, lower: self.below, upper: self.above }
+    }
+
+    fn evidence(&self, (): &(), sight: &Sight<'_>, metrics: &MetricSet) -> Vec<Evidence> {
+        let unit = metrics.get(sight.metric).map_or("", |metric| metric.unit.as_str());
+        let number = |name: &'static str, value: f64| Evidence::number(name, value, unit.to_owned());
+        let below = self.below.filter(|below| sight.value < *below);
+        let above = self.above.filter(|above| sight.value > *above);
+        let beyond = below.or(above).map(|limit| number("beyond it by", (sight.value - limit).abs()));
+        let limits = [("allowed from", self.below), ("allowed up to", self.above)];
+        let limits = limits.into_iter().filter_map(|(name, limit)| limit.map(|limit| number(name, limit)));
+        limits.chain(beyond).collect()
     }
 }
 
@@ -114,10 +107,19 @@ mod tests {
     }
 
     #[test]
+    fn the_limits_are_shown_and_how_far_beyond_one_the_value_lies() {
+        let limit = Limit { below: Some(10.0), above: Some(85.0) };
+        let evidence = limit.evidence(&(), &Sight::new(0, 0, 90.0), &MetricSet::default());
+        let shown: Vec<String> = evidence.iter().map(|one| format!("{}: {}", one.name, one.found)).collect();
+        assert_eq!(shown, ["allowed from: 10", "allowed up to: 85", "beyond it by: 5"]);
+    }
+
+    #[test]
     fn a_limit_is_certain_and_has_no_centre() {
         let limit = Limit { below: None, above: Some(85.0) };
         let sight = Sight::new(0, 0, 90.0);
         assert!((limit.confidence(&(), &sight) - 1.0).abs() < f64::EPSILON);
+        assert!(limit.confidence(&(), &Sight::new(0, 0, 80.0)).abs() < f64::EPSILON);
         assert_eq!(limit.band(&(), &sight), Band { centre: None, lower: None, upper: Some(85.0) });
     }
 }

@@ -66,6 +66,9 @@ trait Detect: Sized {
     const NEEDS: &'static str;
     /// Whether a breach is about what is to come: its incident opens as `Predicted`, and nothing is fixed for it.
     const PREDICTS: bool = false;
+    /// Whether its band holds for single values of the metric that it names, there and then: a change is measured by it.
+    /// Not that of a level without its season, of where a value will be, nor one within which the value may lie.
+    const BAND_IS_OF_VALUES: bool = false;
     /// Whether it judges all metrics of a database together: it is then stepped by every round with any value at all,
     /// and its replay has all metrics. Otherwise a round without a value of its metric passes it by.
     const JUDGES_ALL: bool = false;
@@ -206,6 +209,11 @@ macro_rules! detectors {
             /// Whether the detector of that name speaks of what is to come; false for a name that is not known.
             pub fn predicts_by_name(name: &str) -> bool {
                 $(name == <$detector as Detect>::NAME && <$detector as Detect>::PREDICTS)||+
+            }
+
+            /// Whether a change may be measured by the band of the detector of that name; false for one that is not known.
+            pub fn measures_by_name(name: &str) -> bool {
+                $(name == <$detector as Detect>::NAME && <$detector as Detect>::BAND_IS_OF_VALUES)||+
             }
 
             /// Whether it judges all metrics of a database together.

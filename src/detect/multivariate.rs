@@ -4,7 +4,6 @@
 //! size) is a part of one vector. How far that lies from where such vectors lie, given how they move together, is
 //! [`Joint`]'s; how often normal life lies as far, and whether that is an incident, is a [`Vigil`]'s.
 
-use super::pattern::one_in;
 use super::resolve::metric_index;
 use super::vigil::{Begins, Vigil, accepted_a_week};
 use super::{Band, Detect, Evidence, FieldError, MetricSet, Sight};
@@ -169,9 +168,7 @@ impl Detect for Multivariate {
     fn evidence(&self, memory: &MultivariateMemory, sight: &Sight<'_>, metrics: &MetricSet) -> Vec<Evidence> {
         let Some(found) = &memory.found else { return Vec::new() };
         let mut evidence = vec![Evidence::number("distance of all together", found.distance, "sigma")];
-        if let Some(probability) = memory.vigil.probability().filter(|probability| *probability > 0.0) {
-            evidence.push(Evidence::text("rarity", one_in(probability)));
-        }
+        evidence.extend(memory.vigil.probability().and_then(Evidence::rarity));
         let named = self.carriers(memory).into_iter().filter(|(_, share)| *share >= LEAST_SHARE).take(MOST_NAMED);
         for (place, share) in named {
             let Some(metric) = self.metrics.get(place).copied() else { continue };

@@ -97,18 +97,10 @@ impl Detect for Pattern {
         let unit = metrics.get(sight.metric).map_or_else(String::new, |metric| metric.unit.clone());
         let departure = memory.peak.map_or(reading.departure, |(_, _, departure)| departure);
         let kind = departure.map(Departure::sentence);
-        let rarity = 1.0 - self.confidence(memory, sight);
-        let rarity = (rarity > 0.0).then(|| Evidence::text("rarity", one_in(rarity)));
+        let rarity = Evidence::rarity(1.0 - self.confidence(memory, sight));
         let expected = reading.expected.is_finite().then(|| Evidence::number("expected", reading.expected, unit));
         kind.map(|kind| Evidence::text("departure", kind)).into_iter().chain(rarity).chain(expected).collect()
     }
-}
-
-/// A probability for people.
-pub(super) fn one_in(probability: f64) -> String {
-    let samples = 1.0 / probability;
-    // Beyond that nobody has the samples to check it.
-    if samples >= 1e9 { "less than one sample in 1e9".to_owned() } else { format!("one sample in {samples:.0}") }
 }
 
 #[cfg(test)]
@@ -192,7 +184,5 @@ mod tests {
     fn a_higher_sensitivity_takes_less_rare_scores() {
         let of = |sensitivity| pattern(sensitivity).options.threshold;
         assert!(of(Sensitivity::Low) > of(Sensitivity::Medium) && of(Sensitivity::Medium) > of(Sensitivity::High));
-        assert_eq!(one_in(0.001), "one sample in 1000");
-        assert_eq!(one_in(1e-30), "less than one sample in 1e9");
     }
 }

@@ -10,18 +10,15 @@
 //! farther than the rule says, and, where values are compared, than this database did before.
 
 use super::exception::WhileExpected;
+use super::sigma::width;
 use super::units::plain_number;
 use super::vigil::{Begins, NEW_LIFE_MS, Vigil, accepted_a_week};
 use super::{Band, Detect, Evidence, FieldError, MetricDescriptor, MetricSet, Sight};
-use crate::api::{AnomalyRuleSpec, Decimal, Sensitivity};
+use crate::api::{AnomalyRuleSpec, Decimal};
 use crate::stats::{Among, FEWEST_OTHERS, Known, among};
 
 /// Distance in sigma when the rule names none.
 const USUAL_SIGMAS: f64 = 3.0;
-/// Factor on the sigmas of a rule of low sensitivity: as in `sigma`.
-const LOW_SENSITIVITY: f64 = 1.5;
-/// Factor on the sigmas of a rule of high sensitivity.
-const HIGH_SENSITIVITY: f64 = 0.75;
 /// What is known of the spread of distances from normal: a sigma, which is what each does by chance, as sure as if eight
 /// values had been seen. Profiles of young databases are off by more, and so it is not believed without end.
 const OF_PROFILES: Known = Known::About(1.0, 8.0);
@@ -33,6 +30,8 @@ const FEWEST_VALUES: u32 = 30;
 const EARLY_MARGIN: f64 = 1.0;
 /// Share of the rule's distance within which an open breach is over: at the distance itself noise would end it.
 const HELD_SHARE: f64 = 0.5;
+/// Samples on end within it that end a breach which was open before the process started anew.
+const HELD_CALM: u32 = 3;
 
 /// Departs from its peers.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -71,6 +70,8 @@ struct SideMemory {
     /// Begin of a breach before much is known.
     early_since: Option<i64>,
     breached: Option<bool>,
+    /// Samples on end that would end a breach which was open before the process started anew; 0 when there was none.
+    held: u32,
 }
 
 /// How one database compares with the others.
@@ -88,6 +89,13 @@ struct Comparison {
 impl SideMemory {
     /// Takes the distance to this side, in sigma; `limit`: that of the rule; `by_profile`: of distances from normal.
     fn take(&mut self, at: i64, distance: f64, limit: f64, by_profile: bool, accepted: f64) {
+        if self.held > 0 {
+            let since = *self.early_since.get_or_insert(at);
+            let departs = distance > HELD_SHARE * limit && at.saturating_sub(since) < NEW_LIFE_MS;
+            self.held = if departs { HELD_CALM } else { self.held - 1 };
+            self.breached = Some(departs);
+            return;
+        }
         let early = self.vigil.is_open().is_none();
         let usual = if by_profile { limit } else { self.greatest.max(limit - EARLY_MARGIN) };
         let known = by_profile || self.early >= FEWEST_VALUES;
@@ -127,6 +135,7 @@ impl Detect for Peers {
     const NAME: &'static str = "peers";
     const NEEDS_PROFILE: bool = false;
     const NEEDS: &'static str = "at least 3 other databases of the Baseline in the same role, and, without profiles, 30 values";
+    const BAND_IS_OF_VALUES: bool = true;
     const WHILE_EXPECTED: WhileExpected = WhileExpected::ComparesWithPeers;
 
     fn resolve(
@@ -135,11 +144,7 @@ impl Detect for Peers {
         metrics: &MetricSet,
     ) -> Option<Result<(usize, Self), FieldError>> {
         let written = spec.detect.peers.as_ref()?;
-        let factor = match spec.sensitivity {
-            Sensitivity::Low => LOW_SENSITIVITY,
-            Sensitivity::Medium => 1.0,
-            Sensitivity::High => HIGH_SENSITIVITY,
-        };
+        let factor = width(spec.sensitivity);
         let side = |field: &str, side: Option<&Decimal>| {
             side.map(|decimal| match plain_number(decimal) {
                 Some(sigmas) if sigmas > 0.0 => Ok(sigmas * factor),
@@ -182,7 +187,9 @@ impl Detect for Peers {
                 return;
             }
             // What was usual was measured otherwise.
-            (*below, *above) = (SideMemory::default(), SideMemory::default());
+            for side in [&mut *below, &mut *above] {
+                *side = SideMemory { held: side.held, early_since: side.early_since, ..SideMemory::default() };
+            }
         }
         (*known_by, *otherwise) = (Some(by_profile), 0);
         let found = compared;
@@ -195,11 +202,20 @@ impl Detect for Peers {
         }
     }
 
+    /// What was usual is not known any more: the breach goes on until the distance is plainly over, and is no lesson.
+    fn resume(&self, memory: &mut PeersMemory) {
+        for side in [&mut memory.below, &mut memory.above] {
+            side.held = HELD_CALM;
+        }
+    }
+
     fn exceeds(&self, memory: &PeersMemory, _: &Sight<'_>) -> Option<bool> {
         memory.found?;
         let sides = [(self.below, &memory.below), (self.above, &memory.above)];
-        let mut watched = sides.into_iter().filter(|(limit, _)| limit.is_some());
-        watched.try_fold(false, |exceeds, (_, side)| side.breached.map(|breached| exceeds || breached))
+        let watched = sides.into_iter().filter(|(limit, _)| limit.is_some()).map(|(_, side)| side.breached);
+        // One side that is breached is enough; clear is what is known of each.
+        let known = watched.clone().all(|breached| breached.is_some());
+        watched.flatten().any(|breached| breached).then_some(true).or(known.then_some(false))
     }
 
     /// One less the probability that this database's normal life lies as far from its peers, to the side that the rule

@@ -1,8 +1,8 @@
 //! A rule over recorded rows, as the operator would have judged them: the same shard, profiles learnt from the rows
 //! before, incidents with the rule's own times.
 //!
-//! Causal: a row's outcome depends on no later row. The interval between two rows is not told but learnt: the median of
-//! the steps so far.
+//! Causal: a row's outcome depends on no later row. The interval between two values of the rule's metric is not told but
+//! learnt: the median of the steps so far. Rows may come more often, with the values of other metrics.
 
 use super::{Change, ChangeKind, MetricSet, Phase, Rule, Shard, TargetRule, Verdict};
 use crate::learn::{self, Options, Sample};
@@ -70,7 +70,10 @@ pub struct RecordedRule {
     /// Of each metric.
     past: Vec<Past>,
     latest: Option<i64>,
+    /// Last row with a value of the rule's metric.
+    latest_value: Option<i64>,
     steps: Vec<i64>,
+    /// Usual time between two such rows, in ms.
     interval: i64,
     incidents: u64,
     changes: Vec<Change>,
@@ -95,6 +98,7 @@ impl RecordedRule {
             judged,
             past,
             latest: None,
+            latest_value: None,
             steps: Vec::with_capacity(STEPS),
             interval: 0,
             incidents: 0,
@@ -121,8 +125,11 @@ impl RecordedRule {
         if self.learns {
             self.learn_when_due(at);
         }
-        if let Some(latest) = self.latest {
+        let has_value = values.get(self.rule.metric).is_some_and(|value| value.is_finite());
+        if let Some(latest) = self.latest_value.filter(|_| has_value) {
             self.learn_interval(at.saturating_sub(latest));
+        }
+        if let Some(latest) = self.latest {
             if at.saturating_sub(latest) > self.interval.saturating_mul(MISSED_INTERVALS) {
                 // The operator would have noticed that nothing came.
                 for missed in [1, 1 + MISSED_INTERVALS] {
@@ -133,6 +140,9 @@ impl RecordedRule {
             }
         }
         self.latest = Some(at);
+        if has_value {
+            self.latest_value = Some(at);
+        }
         self.round.at = at;
         self.round.values.clear();
         self.round.values.extend(values.iter().map(|value| *value as f32));
@@ -293,6 +303,17 @@ mod tests {
         assert!(open.iter().all(|minute| outcomes[*minute].incident == Some(1)));
         assert_eq!(outcomes[50].onset, Some(MONDAY + 40 * MINUTE));
         assert_eq!(recorded.phase(), Phase::Normal);
+    }
+
+    #[test]
+    fn a_metric_that_has_a_value_in_every_sixth_row_only_is_judged_by_its_own_interval() {
+        let mut recorded = limit();
+        let opened = (0..600).find(|row| {
+            let value = if row % 6 > 0 { f64::NAN } else { if *row < 300 { 1.0 } else { 11.0 } };
+            recorded.row(MONDAY + row * MINUTE / 6, &[value]).incident.is_some()
+        });
+        assert_eq!(opened, Some(360), "ten minutes after the first breach");
+        assert!(!recorded.shard.incidents(recorded.target).any(|(_, incident)| incident.no_data()));
     }
 
     #[test]

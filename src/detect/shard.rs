@@ -326,9 +326,10 @@ impl Shard {
         }
     }
 
-    /// Whether an exception was active for any of a target's rules in its last round.
-    pub fn is_exempt(&self, target: usize) -> bool {
-        self.slots.get(target).is_some_and(|slot| slot.rules.iter().any(|watched| watched.exempt.is_active()))
+    /// Ids of a target's rules for which an exception was active in its last round.
+    pub fn exempt(&self, target: usize) -> impl Iterator<Item = u64> {
+        let rules = self.slots.get(target).map_or(&[][..], |slot| &slot.rules);
+        rules.iter().filter(|watched| watched.exempt.is_active()).map(|watched| watched.id)
     }
 
     /// The incident of each of a target's rules, by id.

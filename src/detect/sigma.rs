@@ -3,7 +3,7 @@
 use super::exception::WhileExpected;
 use super::units::plain_number;
 use super::verdict::PlainlyClear;
-use super::{Band, Detect, FieldError, MetricSet, Sight};
+use super::{Band, Detect, Evidence, FieldError, MetricSet, Sight};
 use crate::api::{AnomalyRuleSpec, Decimal, Sensitivity};
 
 /// Factor on the sigmas of a rule of low sensitivity: a wider band.
@@ -18,6 +18,12 @@ pub(super) fn width(sensitivity: Sensitivity) -> f64 {
         Sensitivity::Medium => 1.0,
         Sensitivity::High => HIGH_SENSITIVITY,
     }
+}
+
+/// An hour of the week for people, by the clock of the profile.
+fn name_of_hour(hour: usize) -> String {
+    const DAYS: [&str; 7] = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
+    format!("{}, {:02}:00 to {:02}:00", DAYS[hour / 24 % 7], hour % 24, hour % 24 + 1)
 }
 
 /// Distance from the learnt centre.
@@ -35,6 +41,7 @@ impl Detect for Sigma {
     const NAME: &'static str = "sigma";
     const NEEDS_PROFILE: bool = true;
     const NEEDS: &'static str = "values of its metric over 7 days, on 5 of them at the least";
+    const BAND_IS_OF_VALUES: bool = true;
     const WHILE_EXPECTED: WhileExpected = WhileExpected::Moves;
 
     fn resolve(spec: &AnomalyRuleSpec, metric: usize, _: &MetricSet) -> Option<Result<(usize, Self), FieldError>> {
@@ -90,6 +97,23 @@ impl Detect for Sigma {
     fn band(&self, (): &(), sight: &Sight<'_>) -> Band {
         sight.normal.map_or_else(Band::default, |normal| normal.sides(self.below, self.above))
     }
+
+    fn evidence(&self, (): &(), sight: &Sight<'_>, metrics: &MetricSet) -> Vec<Evidence> {
+        let Some(normal) = sight.normal else { return Vec::new() };
+        let unit = metrics.get(sight.metric).map_or_else(String::new, |metric| metric.unit.clone());
+        let stretch = if sight.value < normal.centre { normal.stretch.below } else { normal.stretch.above };
+        let mut evidence = vec![
+            Evidence::text("normal of", name_of_hour(sight.hour_of_week())),
+            Evidence::number("usual then", normal.centre, unit.clone()),
+            Evidence::number("one sigma", normal.scale * f64::from(stretch), unit.clone()),
+        ];
+        evidence.extend(Evidence::rarity(1.0 - self.confidence(&(), sight)));
+        let learnt = sight.normal_of(sight.metric).map(|learnt| learnt.centre);
+        if let Some(learnt) = learnt.filter(|learnt| (learnt - normal.centre).abs() > f64::EPSILON * learnt.abs()) {
+            evidence.push(Evidence::number("usual without the exception", learnt, unit));
+        }
+        evidence
+    }
 }
 
 #[cfg(test)]
@@ -103,7 +127,6 @@ mod tests {
         scale: 10.0,
         minimum: 0.0,
         maximum: 140.0,
-        confidence: 0.9,
         stretch: Stretch::NONE,
         tails: &Tails::GAUSSIAN,
         growth: 0.0,
@@ -147,6 +170,21 @@ mod tests {
         let band = BOTH.band(&(), &sight(100.0));
         assert_eq!(band, Band { centre: Some(100.0), lower: Some(80.0), upper: Some(130.0) });
         assert_eq!(NORMAL.band(20.0).lower, Some(0.0));
+    }
+
+    #[test]
+    fn the_hour_its_centre_and_the_length_of_a_sigma_are_shown() {
+        let normal = Normal { stretch: Stretch { below: 1.0, above: 2.0 }, maximum: f64::INFINITY, ..NORMAL };
+        // 1970-01-01 was a Thursday.
+        let sight = Sight::new(10 * 3_600_000, 0, 170.0).with_normal(Some(normal));
+        let shown: Vec<String> = BOTH
+            .evidence(&(), &sight, &MetricSet::new(&[]))
+            .iter()
+            .map(|one| format!("{}: {}", one.name, one.found))
+            .collect();
+        assert_eq!(shown[0], "normal of: Thursday, 10:00 to 11:00");
+        assert!(shown[1].starts_with("usual then: 100") && shown[2].starts_with("one sigma: 20"), "{shown:?}");
+        assert!(shown[3].starts_with("rarity: one sample in "), "{shown:?}");
     }
 
     #[test]

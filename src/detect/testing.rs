@@ -27,7 +27,6 @@ impl<F: Fn(usize, usize) -> Option<f64>> Profiled<F> {
             scale: self.scale,
             minimum: 0.0,
             maximum: f64::INFINITY,
-            confidence: 0.9,
             stretch: Stretch::NONE,
             tails: &Tails::GAUSSIAN,
             growth,

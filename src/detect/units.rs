@@ -23,6 +23,35 @@ pub(super) fn plain_number(decimal: &Decimal) -> Option<f64> {
     decimal.resolve().ok().and_then(|(number, unit)| (unit.is_empty() && number.is_finite()).then_some(number))
 }
 
+/// Limits below and above, at least one of them, in the unit of the metric that they judge: `metric`, or its share of the
+/// maximum when they are in percent of that. `field`: that of the detector.
+///
+/// # Errors
+/// [`FieldError`] for no limit, limits of different kinds, limits that every value would breach, and as [`limit_in_unit`].
+pub(super) fn limits_in_unit(
+    field: &str,
+    (below, above): (Option<&Decimal>, Option<&Decimal>),
+    metric: usize,
+    metrics: &MetricSet,
+) -> Result<(usize, Option<f64>, Option<f64>), FieldError> {
+    let side = |name: &str, side: Option<&Decimal>| {
+        side.map(|decimal| limit_in_unit(&format!("{field}.{name}"), decimal, metric, metrics)).transpose()
+    };
+    match (side("below", below)?, side("above", above)?) {
+        (None, None) => Err(FieldError::new(field, &"neither above nor below", "at least one of them")),
+        (Some((below, _)), Some((above, _))) if below != above => {
+            let allowed = "both in percent of the maximum or both in the metric's unit";
+            Err(FieldError::new(field, &"above and below of different kinds", allowed))
+        }
+        (Some((_, below)), Some((_, above))) if below >= above => {
+            let found = format!("below {below}, above {above}");
+            Err(FieldError::new(field, &found, "below less than above: all values would breach"))
+        }
+        (Some((judged, below)), above) => Ok((judged, Some(below), above.map(|(_, above)| above))),
+        (None, Some((judged, above))) => Ok((judged, None, Some(above))),
+    }
+}
+
 /// The metric that a limit judges, and the limit in that metric's unit.
 ///
 /// Percent on a metric that is no percentage itself means its share of the maximum, which is a metric of its own.

@@ -14,8 +14,6 @@ pub struct Normal<'a> {
     pub minimum: f64,
     /// Physical maximum; infinity when there is none.
     pub maximum: f64,
-    /// How far the profile can be trusted, 0 to 1.
-    pub confidence: f64,
     /// How much longer than the scale a sigma to each side is, so that three are as rare as three of Gaussian noise.
     pub stretch: Stretch,
     /// How often normal life goes how far. By reference: read only for what lies beyond a band.

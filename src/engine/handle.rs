@@ -56,6 +56,8 @@ pub struct TargetView {
     pub learnt: Vec<Learnt>,
     /// State of each rule's incident, by the rule's name.
     pub incidents: HashMap<String, IncidentState>,
+    /// Names of the rules for which an exception is active.
+    pub exempt: Vec<String>,
     /// Its collector.
     pub collector: CollectorHandle,
 }

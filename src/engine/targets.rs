@@ -92,6 +92,7 @@ impl Task {
                 unavailable: Vec::new(),
                 learnt: Vec::new(),
                 incidents: HashMap::new(),
+                exempt: Vec::new(),
                 collector,
             },
         );

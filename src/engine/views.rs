@@ -17,10 +17,12 @@ impl Task {
             // An open incident without data is no less open.
             || self.rules.any_open(&target.settings.key)
             // What a known peak or a maintenance takes is not what it usually takes.
-            || self.shard.is_exempt(index);
+            || self.shard.exempt(index).next().is_some();
         target.quiet.store(!is_breached, Ordering::Relaxed);
         let mut views = self.views.write().unwrap_or_else(PoisonError::into_inner);
         let Some(view) = views.get_mut(&target.settings.key) else { return };
+        let exempt = self.shard.exempt(index).filter_map(|id| self.rules.get(id));
+        view.exempt = exempt.map(|rule| rule.name.clone()).collect();
         for (id, state) in self.shard.states(index) {
             let Some(rule) = self.rules.get(id) else { continue };
             if view.incidents.get(&rule.name) != Some(&state) {

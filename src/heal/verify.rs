@@ -2,6 +2,7 @@
 
 use crate::api::{Measured, Verification, VerificationStatus};
 use crate::measure::StatementFigures;
+use crate::stats;
 
 /// Executions of the targeted statements from which their mean alone is believed.
 const ENOUGH_CALLS: f64 = 30.0;
@@ -66,8 +67,13 @@ pub fn statements_from_ms(verification: &Verification, applied_ms: i64) -> i64 {
 /// before. `StatementsWorse`: the mean of at least 30 executions is. Samples in a row are neighbours: a gap of more than
 /// two intervals ends the row.
 ///
+/// Without a band, which a detector may not have for single values: succeeded when the targeted statements ran at least
+/// 30 times, and their mean is at most 80 % of before.
+///
 /// When the time is up: `Unverified` without a band, with fewer than three samples outside it, when the targeted
-/// statements were never executed or could not be read, or when the metric is back without evidence; else `NotBack`.
+/// statements were never executed or could not be read, when the metric is back without evidence, or when at least 30
+/// executions of the targeted statements took at most 80 % of before, but the metric is not back: what helped is not
+/// undone because the load has changed since the band was taken. Else `NotBack`.
 pub fn judge(verification: &Verification, measurement: &Measurement<'_>) -> (Verdict, VerificationStatus) {
     let samples: Vec<(i64, f64)> = measurement
         .samples
@@ -87,7 +93,7 @@ pub fn judge(verification: &Verification, measurement: &Measurement<'_>) -> (Ver
             calls: None,
         },
         after: Measured {
-            value: median(after),
+            value: stats::middle(&mut after.to_vec()),
             statements_ms: statements.map(|figures| figures.mean_ms),
             calls: statements.map(|figures| figures.calls as i64),
         },
@@ -117,6 +123,10 @@ fn verdict(
         (true, None, _) => false,
         (true, Some(_), Some(ratio)) => ratio <= BETTER && (back >= ENOUGH_SAMPLES || many_calls),
     };
+    let faster = wants_statements && many_calls && ratio.is_some_and(|ratio| ratio <= BETTER);
+    if faster && !has_band(verification) {
+        return (Verdict::Succeeded, format!("the targeted statements are faster than before; {metric} has no band"));
+    }
     if back >= 1 && evidence {
         return (Verdict::Succeeded, format!("{metric} is back inside its band and better than before ({before})"));
     }
@@ -165,6 +175,11 @@ fn verdict(
     }
     if back >= 1 {
         return unverified(&format!("{metric} is back inside its band, but for too few values in a row"));
+    }
+    if faster {
+        return unverified(&format!(
+            "the targeted statements are faster than before, but {metric} is not back inside its band"
+        ));
     }
     let seconds = verification.timeout_seconds;
     (
@@ -219,17 +234,6 @@ fn worse(verification: &Verification, value: f64) -> bool {
     }
     let margin = verification.before.abs() * (WORSE - 1.0);
     if was_below(verification) { value < verification.before - margin } else { value > verification.before + margin }
-}
-
-fn median(values: &[f64]) -> Option<f64> {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    let middle = sorted.len() / 2;
-    match sorted.len() {
-        0 => None,
-        odd if odd % 2 == 1 => Some(sorted[middle]),
-        _ => Some(f64::midpoint(sorted[middle - 1], sorted[middle])),
-    }
 }
 
 #[cfg(test)]
@@ -353,6 +357,29 @@ mod tests {
         assert_eq!(judged(&verification(&[]), &[90.0; 5], None, 299), PENDING);
         assert_eq!(judged(&verification(&[]), &[90.0; 5], None, 300), Verdict::NotBack);
         assert_eq!(judged(&verification(&["1"]), &[90.0; 5], Some((50.0, 99.0)), 300), Verdict::NotBack);
+    }
+
+    #[test]
+    fn what_made_its_statements_faster_is_not_undone_because_the_metric_is_elsewhere_by_now() {
+        // The band of three at night, and the load of nine in the morning.
+        let targeted = verification(&["1"]);
+        assert_eq!(judged(&targeted, &[20.0; 9], Some((30.0, 5.0)), 10), PENDING);
+        assert_eq!(judged(&targeted, &[20.0; 9], Some((30.0, 5.0)), 300), Verdict::Unverified);
+        assert_eq!(
+            judged(&targeted, &[20.0; 9], Some((29.0, 5.0)), 300),
+            Verdict::NotBack,
+            "too few executions to say so"
+        );
+        assert_eq!(judged(&targeted, &[20.0; 9], Some((30.0, 81.0)), 300), Verdict::NotBack);
+    }
+
+    #[test]
+    fn without_a_band_the_targeted_statements_alone_can_show_that_a_change_helped() {
+        let boundless = Verification { lower: None, upper: None, ..verification(&["1"]) };
+        assert_eq!(judged(&boundless, &[5.0; 9], Some((30.0, 5.0)), 10), Verdict::Succeeded);
+        assert_eq!(judged(&boundless, &[5.0; 9], Some((29.0, 5.0)), 10), PENDING);
+        assert_eq!(judged(&boundless, &[5.0; 9], Some((30.0, 95.0)), 300), Verdict::Unverified);
+        assert_eq!(judged(&boundless, &[], Some((30.0, 121.0)), 10), Verdict::StatementsWorse);
     }
 
     #[test]

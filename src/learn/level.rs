@@ -12,6 +12,7 @@
 //! The level moves in proportion where the season does (more customers), else by the same amount in every hour.
 
 use super::calendar::{Clock, HOUR_MS, absolute_hour};
+use super::middle;
 use super::profile::Growth;
 use super::series::Series;
 use crate::stats;
@@ -32,8 +33,9 @@ const FIRST_DAYS: usize = 5;
 const LEAST_DAYS: usize = FIRST_DAYS + 2;
 /// Days needed at least for another level than that of all days.
 const LEAST_DAYS_SHIFTED: usize = FIRST_DAYS + CONFIRMING_DAYS;
-/// Days that confirm a shift, and sigmas of a day's level from which it is one.
-const CONFIRMING_DAYS: usize = 3;
+/// Days that confirm a shift: a level that has lasted so long is followed.
+pub const CONFIRMING_DAYS: usize = 3;
+/// Sigmas of a day's level from which it is a shift.
 const SHIFT_SIGMAS: f64 = 4.0;
 /// Chance below which whole days rise or fall steadily: of seven days, each beyond the one before.
 const STEADY_CHANCE: f64 = 0.02;
@@ -99,10 +101,6 @@ impl Line {
     fn at(&self, at: f64) -> f64 {
         self.slope * at + self.intercept
     }
-}
-
-fn middle(values: impl Iterator<Item = f64>) -> f64 {
-    stats::median(&mut values.map(|value| value as f32).collect::<Vec<_>>()).unwrap_or(0.0)
 }
 
 impl Following {

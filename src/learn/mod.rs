@@ -30,6 +30,7 @@ pub use calendar::{Clock, HOURS_OF_WEEK, HourOfMonth, hour_by, hour_of_month_by,
 pub use codec::DecodeError;
 pub use coverage::LEAST_SAMPLES;
 pub use findings::{Findings, decode, encode};
+pub use level::CONFIRMING_DAYS;
 pub use monthly_slot::{MOST_MONTHLY_SLOTS, MonthlySlot};
 pub use patterns::{Hour, MOST_PATTERNS, Pattern, PatternKind, Patterns, find_patterns};
 pub use profile::{Growth, Profile, Statistics};
@@ -88,6 +89,11 @@ impl Default for Options {
             now: 0,
         }
     }
+}
+
+/// The median; 0 without values.
+fn middle(values: impl Iterator<Item = f64>) -> f64 {
+    crate::stats::middle(&mut values.collect::<Vec<_>>()).unwrap_or(0.0)
 }
 
 /// Days of data ([`Profile::days`]) below which a profile is not ready: a weekly season was not seen once.

@@ -1,21 +1,12 @@
 //! How far one distribution over a few kinds is from another.
 
-/// Kullback-Leibler divergence of the shares of `counts` from those of `typical`, in nats: 0 when they are alike.
+/// What each of a few kinds adds to the Kullback-Leibler divergence of the shares of `counts` from those of `typical`, in
+/// nats: the sum is 0 when they are alike; some may be negative.
 ///
 /// `typical` is smoothed towards `usual` by `weight` pseudo-counts, and `counts` towards what comes of that (additive
 /// smoothing after Lidstone, with another prior than a uniform one): a kind that was never seen makes no infinity, and a
 /// few executions do not make a distribution. Counts that are not positive and finite are 0. `None` when nothing at all
 /// was counted.
-pub fn divergence<const KINDS: usize>(
-    counts: &[f64; KINDS],
-    typical: &[f64; KINDS],
-    usual: &[f64; KINDS],
-    weight: f64,
-) -> Option<f64> {
-    divergence_parts(counts, typical, usual, weight).map(|parts| parts.iter().sum::<f64>().max(0.0))
-}
-
-/// What each kind adds to the divergence, in nats; some may be negative.
 pub fn divergence_parts<const KINDS: usize>(
     counts: &[f64; KINDS],
     typical: &[f64; KINDS],
@@ -53,6 +44,15 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    fn divergence<const KINDS: usize>(
+        counts: &[f64; KINDS],
+        typical: &[f64; KINDS],
+        usual: &[f64; KINDS],
+        weight: f64,
+    ) -> Option<f64> {
+        divergence_parts(counts, typical, usual, weight).map(|parts| parts.iter().sum::<f64>().max(0.0))
+    }
 
     #[test]
     fn known_shares_have_their_divergence() {

@@ -14,11 +14,11 @@ mod trend;
 
 pub use among::{Among, FEWEST_OTHERS, Known, among};
 pub use decayed_tail::{DecayedTail, DecayedTailOptions};
-pub use divergence::{divergence, divergence_by_chance, divergence_parts};
+pub use divergence::{divergence_by_chance, divergence_parts};
 pub use forecast::{Crossing, Forecast, Outlook, forecast};
 pub use joint::{Distance, Joint, MOST_TOGETHER};
 pub use moments::Moments;
-pub use order::{MAD_TO_SIGMA, MEAN_DEVIATION_TO_SIGMA, median, quantile, quantiles, robust_scale};
+pub use order::{MAD_TO_SIGMA, MEAN_DEVIATION_TO_SIGMA, median, middle, quantile, quantiles, robust_scale};
 pub use pareto::{GREATEST_SHAPE, LEAST_SHAPE, Pareto};
 pub use running_tail::RunningTail;
 pub use tail::normal_tail;

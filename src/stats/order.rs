@@ -58,6 +58,18 @@ fn selected(values: &mut [f32], rank: usize, fraction: f64) -> f64 {
     lower + fraction * (upper - lower)
 }
 
+/// The median of values in double precision, of an even number the mean of the two middle ones. Reorders the values. `None`
+/// when there are none.
+pub fn middle(values: &mut [f64]) -> Option<f64> {
+    if values.is_empty() {
+        return None;
+    }
+    let is_even = values.len().is_multiple_of(2);
+    let (below, upper, _) = values.select_nth_unstable_by(values.len() / 2, f64::total_cmp);
+    let lower = below.iter().copied().max_by(f64::total_cmp).filter(|_| is_even);
+    Some(lower.map_or(*upper, |lower| f64::midpoint(lower, *upper)))
+}
+
 /// The median of finite values. Reorders them. `None` when there are none.
 pub fn median(values: &mut [f32]) -> Option<f64> {
     quantile(values, 0.5)

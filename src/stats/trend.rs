@@ -4,6 +4,8 @@ use std::cmp::Ordering;
 
 use statrs::function::beta::checked_beta_reg;
 
+use super::middle;
+
 /// A straight line.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Line {
@@ -37,20 +39,6 @@ pub fn theil_sen(points: &[(f64, f64)]) -> Option<Line> {
     let mut rests: Vec<f64> = points.iter().map(|(x, y)| y - slope * x).collect();
     let intercept = middle(&mut rests)?;
     (intercept.is_finite()).then_some(Line { slope, intercept })
-}
-
-/// The median of values, which are reordered; `None` when there are none.
-fn middle(values: &mut [f64]) -> Option<f64> {
-    if values.is_empty() {
-        return None;
-    }
-    let half = values.len() / 2;
-    let upper = *values.select_nth_unstable_by(half, f64::total_cmp).1;
-    if values.len() % 2 == 1 {
-        return Some(upper);
-    }
-    let lower = values[..half].iter().copied().max_by(f64::total_cmp)?;
-    Some(lower + (upper - lower) / 2.0)
 }
 
 /// Least number of values that a trend is judged by.

@@ -115,7 +115,7 @@ impl Judge {
                     expected: verdict.centre.unwrap_or(f64::NAN),
                     lower: verdict.lower.unwrap_or(f64::NAN),
                     upper: verdict.upper.unwrap_or(f64::NAN),
-                    score: if verdict.breach || verdict.centre.is_some() { verdict.confidence } else { 0.0 },
+                    score: verdict.confidence,
                     anomalous: verdict.breach,
                     incident,
                     departure: None,

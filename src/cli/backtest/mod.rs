@@ -36,8 +36,8 @@ use svg::Picture;
 use super::arguments::{Common, Format};
 use super::failure::Failure;
 use super::output::Output;
-use super::series::{Rows, SeriesError};
-use super::text::{clean, counted};
+use super::series::{self, Rows, SeriesError};
+use super::text::clean;
 
 /// Bytes written at once.
 const BUFFER: usize = 64 * 1024;
@@ -108,8 +108,7 @@ pub(super) async fn run(
         other => other?,
     };
     if passed_over > 0 {
-        let rows = counted(passed_over, "row");
-        say(talk, &format!("Passed over because the time is not after that of a row before: {rows}."));
+        say(talk, &series::passed_over(passed_over));
     }
     if !gathers {
         return Ok(0);

@@ -8,7 +8,7 @@ use super::super::figures::{age, number, percent, value};
 use super::super::output::Report;
 use super::super::series::{TimestampFormat, unit_of};
 use super::super::table::{Cell, Table, Tone};
-use super::super::text::clean;
+use super::super::text::{clean, counted};
 use super::labels::Agreement;
 use super::plot::{self, Canvas};
 use super::summary::{Incident, Summary};
@@ -36,8 +36,11 @@ pub(super) struct BacktestReport {
     pub missing: u64,
     /// Rows whose time was not after the latest before.
     pub passed_over: u64,
-    pub incident_count: u64,
+    /// Rows that are anomalous: of the shipped detectors news, of a rule every breach.
+    pub anomalous: u64,
     /// `null` without a second row.
+    pub anomalous_per_week: Option<f64>,
+    pub incident_count: u64,
     pub incidents_per_week: Option<f64>,
     pub incidents: Vec<IncidentFacts>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -146,6 +149,8 @@ impl BacktestReport {
             }
         };
         let lasted = summary.lasted_ms();
+        let per_week = |count: u64| (lasted > 0).then(|| count as f64 * WEEK_MS / lasted as f64);
+        let anomalous = summary.carried.iter().sum();
         Self {
             source: clean(source),
             columns: columns
@@ -165,8 +170,10 @@ impl BacktestReport {
             judged: summary.judged,
             missing: summary.missing,
             passed_over: summary.passed_over,
+            anomalous,
+            anomalous_per_week: per_week(anomalous),
             incident_count: summary.incident_count,
-            incidents_per_week: (lasted > 0).then(|| summary.incident_count as f64 * WEEK_MS / lasted as f64),
+            incidents_per_week: per_week(summary.incident_count),
             incidents: summary.incidents.iter().map(facts).collect(),
             labels: summary.agreement(format),
             format,
@@ -201,8 +208,14 @@ impl BacktestReport {
             }
         }
         text.push_str(&format!("Rows:       {rows}\n"));
-        let rate = self.incidents_per_week.map(|rate| format!(", {} a week", number(rate))).unwrap_or_default();
-        text.push_str(&format!("Incidents:  {}{rate}\n", self.incident_count));
+        let counts = [
+            ("Anomalous:  ", counted(self.anomalous, "row"), self.anomalous_per_week),
+            ("Incidents:  ", self.incident_count.to_string(), self.incidents_per_week),
+        ];
+        for (name, count, per_week) in counts {
+            let rate = per_week.map(|rate| format!(", {} a week", number(rate))).unwrap_or_default();
+            text.push_str(&format!("{name}{count}{rate}\n"));
+        }
         text
     }
 

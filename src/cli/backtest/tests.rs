@@ -241,6 +241,7 @@ fn bad_input_is_refused_with_its_place_and_exit_code_2() {
     assert!(refused(&[]).contains("--csv"));
     assert!(refused(&["--csv", &csv, "--baseline", "orders"]).contains("cannot be used with"));
     assert!(refused(&["--data-dir", "."]).contains("<--csv <FILE>|--baseline <NAME>>"));
+    assert!(refused(&["-A", "--baseline", "orders"]).contains("name its namespace with -n"));
     assert!(refused(&["--baseline", "a/b/c"]).starts_with("--baseline: found \"a/b/c\", allowed: [NAMESPACE/]NAME"));
     assert!(
         refused(&["--baseline", "orders", "--data-dir", "nowhere"]).starts_with("--data-dir: found no history.sqlite")
@@ -354,7 +355,7 @@ fn rows_that_are_passed_over_are_counted_beside_the_output() {
     let (_, talk) = backtest_and_talk(&["--csv", &csv]).unwrap();
     assert_eq!(
         talk,
-        "Passed over because the time is not after that of a row before: 1 row.\n\
+        "Passed over because the time is not after that of a row before (the oldest comes first): 1 row.\n\
          No row was judged: needed are 150 values, or minutes where they come faster.\n"
     );
 }

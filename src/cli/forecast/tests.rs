@@ -92,11 +92,17 @@ async fn what_cannot_be_forecast_is_said() {
     let two = "timestamp,load,other\n2026-03-01T00:00:00Z,1,2\n2026-03-01T01:00:00Z,1,2\n";
     for (file, words, said) in [
         ("timestamp,load\n", &["--horizon", "3"][..], "found no value"),
-        ("timestamp,load\n2026-03-01T00:00:00Z,1\n", &["--horizon", "3"], "found one row, allowed: at least two"),
+        (
+            "timestamp,load\n2026-03-01T00:00:00Z,1\n",
+            &["--horizon", "3"],
+            "found one row with a value, allowed: at least two",
+        ),
         ("timestamp,load\n2026-03-01T00:00:00Z,\n2026-03-01T01:00:00Z,\n", &["--horizon", "3"], "found no value"),
         (two, &["--horizon", "3"], "several columns"),
         (two, &["--horizon", "3", "--metric", "lode"], "lode"),
-        (two, &["--horizon", "0", "--metric", "load"], "--horizon"),
+        (two, &["--horizon", "0", "--metric", "load"], "from 1 to 100000"),
+        (two, &["--horizon", "-1", "--metric", "load"], "from 1 to 100000"),
+        (two, &["--horizon", "3", "--metric", "load", "--level", "-5"], "1 to 99.9"),
         (two, &["--metric", "load"], "--horizon"),
         (two, &["--horizon", "3", "--metric", "load", "--level", "100"], "1 to 99.9"),
         (two, &["--horizon", "3", "--metric", "load", "-o", "name"], "-o: found name"),

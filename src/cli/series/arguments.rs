@@ -44,6 +44,9 @@ impl SourceArguments {
     /// [`Failure::Usage`] for a name that is none.
     pub fn choice(&self, metric: Option<&str>, common: &Common) -> Result<Option<(HistoryChoice, String)>, Failure> {
         let Some(baseline) = &self.baseline else { return Ok(None) };
+        if common.all_namespaces {
+            return Err(Failure::Usage("one Baseline is read at a time: name its namespace with -n".to_owned()));
+        }
         let (namespace, name) = match baseline.split_once('/') {
             Some((namespace, name)) if !namespace.is_empty() && !name.is_empty() && !name.contains('/') => {
                 (Some(namespace.to_owned()), name.to_owned())

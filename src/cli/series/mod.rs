@@ -21,6 +21,7 @@ pub use history::{HistoryChoice, read_history};
 pub use rows::{Row, Rows};
 pub use timestamp::{TimestampFormat, Zone};
 
+use super::text::counted;
 use crate::measure::{BUILT_IN, built_in};
 
 /// One series.
@@ -104,6 +105,12 @@ pub fn read_series(
         return Err(SeriesError::File { file: name, message });
     }
     Ok((table(rows)?.series(0).unwrap_or_default(), name))
+}
+
+/// What is said when rows were passed over.
+pub fn passed_over(rows: u64) -> String {
+    let rows = counted(rows, "row");
+    format!("Passed over because the time is not after that of a row before (the oldest comes first): {rows}.")
 }
 
 /// What `-` stands for.

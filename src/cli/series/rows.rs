@@ -172,8 +172,13 @@ fn header_of(header: &Record<'_>, file: &str, metric: Option<&str>) -> Result<He
         names.push(if name.is_empty() { format!("column {}", index + 1) } else { name.to_owned() });
     }
     let Some(time) = names.iter().position(|name| name.eq_ignore_ascii_case(TIMESTAMP)) else {
-        let data = header.fields().any(|cell| timestamp::parse(cell).is_some());
-        let hint = if data { ": the first line looks like data, the header is missing" } else { "" };
+        let hint = if header.fields().any(|cell| timestamp::parse(cell).is_some()) {
+            ": the first line looks like data, the header is missing"
+        } else if names.len() == 1 && names[0].contains([';', '\t', '|']) {
+            ": fields are separated by commas"
+        } else {
+            ""
+        };
         let found = listed(names.iter().map(String::as_str));
         return Err(wrong(format!("found the columns {found}; allowed: one named timestamp, and numbers{hint}")));
     };

@@ -21,7 +21,7 @@ fn said(text: &[u8], metric: Option<&str>) -> String {
 
 #[test]
 fn bad_input_is_named_by_file_line_and_column() {
-    let table: [(&[u8], Option<&str>, &str); 16] = [
+    let table: [(&[u8], Option<&str>, &str); 18] = [
         (b"", None, "f.csv: is empty, allowed: a header with a column named timestamp, then rows"),
         (b"\n\n", None, "f.csv: is empty, allowed: a header with a column named timestamp, then rows"),
         (
@@ -31,6 +31,12 @@ fn bad_input_is_named_by_file_line_and_column() {
              line looks like data, the header is missing",
         ),
         (b"time,v\n", None, "f.csv: line 1: found the columns time, v; allowed: one named timestamp, and numbers"),
+        (
+            b"timestamp;v\n",
+            None,
+            "f.csv: line 1: found the columns timestamp;v; allowed: one named timestamp, and numbers: fields are separated \
+             by commas",
+        ),
         (b"timestamp\n", None, "f.csv: line 1: found no column beside timestamp, allowed: at least one with numbers"),
         (b"timestamp,a,b\n", Some("c"), "f.csv: line 1: found \"c\" for --metric, allowed: a, b"),
         (b"timestamp,a,a\n", None, "f.csv: line 1, column 3: found \"a\" a second time, allowed: each name once"),
@@ -44,8 +50,14 @@ fn bad_input_is_named_by_file_line_and_column() {
         (
             b"timestamp,a\r\n2026-03-01 00:00:00,1\r\nyesterday,2\r\n",
             None,
-            "f.csv: line 3, column timestamp: found \"yesterday\", allowed: RFC 3339 (2026-03-01T12:00:00Z) or YYYY-MM-DD \
-             hh:mm:ss in UTC",
+            "f.csv: line 3, column timestamp: found \"yesterday\", allowed: a time that exists, as RFC 3339 \
+             (2026-03-01T12:00:00Z) or YYYY-MM-DD hh:mm:ss in UTC",
+        ),
+        (
+            b"timestamp,a\n2026-02-30 00:00:00,1\n",
+            None,
+            "f.csv: line 2, column timestamp: found \"2026-02-30 00:00:00\", allowed: a time that exists, as RFC 3339 \
+             (2026-03-01T12:00:00Z) or YYYY-MM-DD hh:mm:ss in UTC",
         ),
         (
             b"timestamp,a\n\n2026-03-01 00:00:00,1\n\n2026-03-01 00:00:10,one\x1b[2J\n",

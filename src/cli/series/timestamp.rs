@@ -6,7 +6,7 @@ use jiff::fmt::temporal::Pieces;
 use jiff::tz::TimeZone;
 
 /// What messages say of timestamps.
-pub(super) const ALLOWED: &str = "RFC 3339 (2026-03-01T12:00:00Z) or YYYY-MM-DD hh:mm:ss in UTC";
+pub(super) const ALLOWED: &str = "a time that exists, as RFC 3339 (2026-03-01T12:00:00Z) or YYYY-MM-DD hh:mm:ss in UTC";
 
 const DAY_MS: i64 = 86_400_000;
 

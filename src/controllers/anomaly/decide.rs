@@ -11,8 +11,8 @@ use super::repeated;
 use crate::actions::{self, PlanRequest};
 use crate::api::conditions::{self, Said, reasons, types};
 use crate::api::{
-    ActionName, Anomaly, AnomalyState, AnomalyStatus, IncidentState, LookedAt, Mode, ObjectReference, Plan, PlanTarget,
-    Remediation, RemediationSpec, RemediationState, RootCause, RootCauseKind, Walk,
+    ActionName, Anomaly, AnomalySpec, AnomalyState, AnomalyStatus, Band, IncidentState, LookedAt, Mode,
+    ObjectReference, Plan, PlanTarget, Remediation, RemediationSpec, RemediationState, RootCause, RootCauseKind, Walk,
 };
 use crate::controllers::incidents;
 use crate::detect::Detector;
@@ -306,6 +306,7 @@ fn plan(
         system_identifier: identity.system_identifier.clone(),
         timeline: identity.timeline,
     };
+    let Band { lower, upper, .. } = band_to_measure_by(&anomaly.spec);
     build(&PlanRequest {
         target: &target,
         timeout: step.timeout,
@@ -313,11 +314,17 @@ fn plan(
         cause,
         metric: &anomaly.spec.metric,
         before: observed.median_since_onset.unwrap_or(anomaly.spec.observed.value),
-        lower: anomaly.spec.observed.band.lower,
-        upper: anomaly.spec.observed.band.upper,
+        lower,
+        upper,
         rollback_timeout: policy.rollback_timeout,
     })
     .map_err(|error| error.to_string())
+}
+
+/// The band that a change has to bring the metric back into; without bounds where the detector's is none of single values:
+/// it would have a change undone for what it has nothing to do with, and its statements alone can show what it did.
+fn band_to_measure_by(spec: &AnomalySpec) -> Band {
+    if Detector::measures_by_name(&spec.detector) { spec.observed.band.clone() } else { Band::default() }
 }
 
 /// The engine is ahead of the object by one write: a change that has just helped must not be followed by another.
@@ -392,5 +399,24 @@ fn words(anomaly: &Anomaly, observed: &Observed, message: String, finished: bool
         }),
         remediations: observed.remediations.iter().map(|remediation| remediation.name_any()).collect(),
         ..AnomalyStatus::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_is_measured_by_bands_of_single_values_only() {
+        let measured: Vec<&str> = Detector::NAMES
+            .iter()
+            .copied()
+            .filter(|name| {
+                let mut spec = AnomalySpec { detector: (*name).to_owned(), ..AnomalySpec::default() };
+                spec.observed.band.upper = Some(10.0);
+                band_to_measure_by(&spec).upper.is_some()
+            })
+            .collect();
+        assert_eq!(measured, ["sigma", "limit", "peers"]);
     }
 }

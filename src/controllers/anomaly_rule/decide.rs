@@ -107,22 +107,28 @@ fn remediation_problem(rule: &AnomalyRule, observed: &Observed) -> Option<Said> 
 
 fn learning(rule: &str, resolved: &detect::Rule, observed: &Observed) -> Said {
     let metrics = observed.baseline.as_ref().map(|baseline| MetricSet::new(&baseline.spec.custom_metrics));
-    let metric =
-        metrics.as_ref().and_then(|metrics| metrics.get(resolved.metric)).map_or("", |meaning| meaning.name.as_str());
     let detector = &resolved.detector;
     let unjudged = observed.targets.iter().find(|(_, view)| view.incidents.get(rule) == Some(&IncidentState::Learning));
-    let waiting = detector.waits_for_profile()
-        && (observed.targets.is_empty()
-            || observed
-                .targets
-                .iter()
-                .any(|(_, view)| !view.learnt.iter().any(|learnt| learnt.metric == metric && learnt.ready)));
-    if waiting {
+    let is_ready = |metric: &str| {
+        let ready = |view: &TargetView| view.learnt.iter().any(|learnt| learnt.metric == metric && learnt.ready);
+        !observed.targets.is_empty() && observed.targets.iter().all(|(_, view)| ready(view))
+    };
+    let judged = match (detector.waits_for_profile(), detector.needs_profile()) {
+        (true, true) => detector.judged(resolved.metric),
+        // As it is written: of the metric that it is about, not of all that it names.
+        (true, false) => vec![resolved.metric],
+        (false, _) => Vec::new(),
+    };
+    let name =
+        |metric: usize| metrics.as_ref().and_then(|metrics| metrics.get(metric)).map_or("", |known| &*known.name);
+    let waiting: Vec<&str> = judged.into_iter().map(name).filter(|metric| !is_ready(metric)).collect();
+    if !waiting.is_empty() {
         Said::yes(
             types::LEARNING,
             reasons::INSUFFICIENT_HISTORY,
             format!(
-                "{metric}: not enough history of at least one database; {} needs {}",
+                "{}: not enough history of at least one database; {} needs {}",
+                waiting.join(", "),
                 detector.name(),
                 detector.needs()
             ),

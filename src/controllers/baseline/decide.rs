@@ -15,13 +15,15 @@ use crate::database::postgresql::Endpoint;
 use crate::database::postgresql::quote::shown;
 use crate::detect::FieldError;
 use crate::detect::schedule::{self, Calendar};
-use crate::engine::{Connection, Learning, RefreshPlan, TargetSettings, TargetView};
+use crate::engine::{Connection, Learning, Learnt, RefreshPlan, TargetSettings, TargetView};
 use crate::history::Health;
 use crate::learn::READY_DAYS;
 use crate::measure::{Role, TargetKey};
 
 /// Confidence above which a Baseline has learnt.
 const READY_CONFIDENCE: f64 = 0.85;
+/// Most metrics that are named as not learnt enough.
+const MOST_BEHIND: usize = 5;
 /// A window of the refresh's schedule: only its begin matters.
 const REFRESH_MS: i64 = 60_000;
 
@@ -287,7 +289,23 @@ fn metrics_available(observed: &Observed) -> Said {
 
 fn learning(observed: &Observed) -> Said {
     let least = |of: fn(&TargetView) -> f64| observed.targets.iter().map(|(_, view)| of(view)).reduce(f64::min);
-    learnt_from(least(days).unwrap_or(0.0), least(confidence_of).unwrap_or(0.0))
+    let mut said = learnt_from(least(days).unwrap_or(0.0), least(confidence_of).unwrap_or(0.0));
+    let behind = behind(observed.targets.iter().map(|(key, view)| (key.pod.as_str(), view.learnt.as_slice())));
+    if let Some(behind) = behind {
+        said.message.push_str(&format!("; {behind}"));
+    }
+    said
+}
+
+/// Which metrics cannot be judged by what was learnt, of databases of which others can.
+fn behind<'a>(learnt: impl Iterator<Item = (&'a str, &'a [Learnt])>) -> Option<String> {
+    let behind: Vec<String> = learnt
+        .filter(|(_, learnt)| learnt.iter().any(|learnt| learnt.ready))
+        .flat_map(|(pod, learnt)| learnt.iter().filter(|learnt| !learnt.ready).map(move |learnt| (pod, learnt)))
+        .take(MOST_BEHIND)
+        .map(|(pod, learnt)| format!("{} of {pod} ({:.1} days)", learnt.metric, learnt.days))
+        .collect();
+    (!behind.is_empty()).then(|| format!("not enough yet of {}", behind.join(", ")))
 }
 
 /// Below a week nothing is judged by what was learnt; it is learnt enough when the window is as good as full.
@@ -402,6 +420,7 @@ mod tests {
             assert!(learning_of(&spec(refresh, zone)).is_ok(), "{refresh} {zone}");
         }
         for (refresh, zone, begin, allowed) in [
+            ("0 3 L * *", "UTC", "refresh: found \"0 3 L * *\"", "daily, weekly, or "),
             ("61 3 * * *", "UTC", "refresh: found \"61 3 * * *\"", "daily, weekly, or "),
             ("daily", "Mars/Olympus", "statistics.timeZone: found \"Mars/Olympus\"", "IANA"),
         ] {
@@ -409,6 +428,25 @@ mod tests {
             let Err(said) = error else { unreachable!("{refresh} {zone} is accepted") };
             assert!(said.starts_with(begin) && said.contains(allowed), "{said}");
         }
+    }
+
+    #[test]
+    fn metrics_that_are_behind_the_others_of_their_database_are_named() {
+        let learnt = |metric: &str, days: f64| Learnt {
+            metric: metric.into(),
+            unit: String::new(),
+            at: 0,
+            statistics: crate::learn::Statistics::default(),
+            days,
+            confidence: 0.9,
+            ready: days >= READY_DAYS,
+            findings: crate::learn::Findings::default(),
+        };
+        let of = |days: [f64; 2]| [learnt("throughput", days[0]), learnt("response_time", days[1])];
+        let said = |days| behind([("orders-0", of(days).as_slice())].into_iter());
+        assert_eq!(said([14.0, 2.13]).as_deref(), Some("not enough yet of response_time of orders-0 (2.1 days)"));
+        assert_eq!(said([14.0, 14.0]), None);
+        assert_eq!(said([2.0, 2.0]), None, "nothing is learnt yet at all, and that is said");
     }
 
     #[test]

@@ -10,6 +10,9 @@ pub fn metric(learnt: &Learnt) -> MetricStatus {
     MetricStatus {
         name: learnt.metric.clone(),
         unit: learnt.unit.clone(),
+        ready: learnt.ready,
+        days: (learnt.days * 10.0).floor() / 10.0,
+        confidence: (learnt.confidence * 100.0).floor() / 100.0,
         samples: i64::try_from(statistics.samples).unwrap_or(i64::MAX),
         mean: short(statistics.mean),
         median: short(statistics.median),

@@ -14,7 +14,13 @@ use crate::api::{
 use crate::controllers::Error;
 use crate::detect::{self, ChangeKind, Verdict};
 use crate::engine::IncidentChange;
+use crate::learn;
 
+/// Age in ms from which an incident may be over because its level was learnt.
+const NEW_LEVEL_MS: i64 = learn::CONFIRMING_DAYS as i64 * 86_400_000;
+/// What is said of such a one.
+const BECAME_NORMAL: &str =
+    "it lasted for three days or more, after which a new level counts as normal: nothing need have recovered";
 /// Longest wait for an API server that is away.
 const LONGEST_AWAY: Duration = Duration::from_secs(5);
 
@@ -89,7 +95,10 @@ pub(super) fn incident_status(stored: &Anomaly, wanted: &Wanted, now: Timestamp)
     let before = stored.status.clone().unwrap_or_default();
     let said = [Said::yes(types::READY, reasons::ACCEPTED, "the incident is followed")];
     // Why it was opened is what people ask for later: what a detector shows at the end is not that.
-    let shown = if before.evidence.is_empty() { evidence(&wanted.change.change.evidence) } else { before.evidence };
+    let mut shown = if before.evidence.is_empty() { evidence(&wanted.change.change.evidence) } else { before.evidence };
+    if wanted.state == AnomalyState::Resolved && became_normal(stored, now) && shown.len() < detect::MOST_EVIDENCE {
+        shown.push(Evidence { name: "resolved".into(), value: BECAME_NORMAL.into() });
+    }
     AnomalyStatus {
         observed_generation: stored.metadata.generation,
         conditions: conditions::merge(&before.conditions, &said, stored.metadata.generation, now),
@@ -99,6 +108,20 @@ pub(super) fn incident_status(stored: &Anomaly, wanted: &Wanted, now: Timestamp)
         resolved_at: (wanted.state == AnomalyState::Resolved).then(|| format!("{now:.3}")),
         ..AnomalyStatus::default()
     }
+}
+
+/// Why the incident is over, for people.
+pub(super) fn resolution(stored: &Anomaly, now: Timestamp) -> String {
+    let back = format!("{} of {} is back in its band", stored.spec.metric, stored.spec.pod);
+    if became_normal(stored, now) { format!("{back}: {BECAME_NORMAL}") } else { back }
+}
+
+/// Whether the incident lasted so long that what is normal was learnt from it: nothing need have recovered.
+fn became_normal(stored: &Anomaly, now: Timestamp) -> bool {
+    // Fixed limits have no centre.
+    let learnt = stored.spec.observed.band.centre.is_some();
+    let onset = stored.spec.onset.parse::<Timestamp>();
+    learnt && onset.is_ok_and(|onset| now.as_millisecond() - onset.as_millisecond() >= NEW_LEVEL_MS)
 }
 
 /// What a detector shows, in the bounds of the object.
@@ -357,7 +380,27 @@ mod tests {
         wanted.change.change.evidence = vec![detect::Evidence::number("value", 1.0, "")];
         let resolved = incident_status(&Anomaly { status: Some(opened), ..stored }, wanted, now);
         assert_eq!(resolved.evidence[0].name.len(), 128, "why it was opened stays");
+        assert_eq!(resolved.evidence.len(), detect::MOST_EVIDENCE);
         assert_eq!(resolved.resolved_at.as_deref(), Some("1970-01-01T00:00:00.000Z"));
         assert_eq!(resolved.deviation.as_deref(), Some("+7.2 sigma"));
+    }
+
+    #[test]
+    fn of_an_incident_that_lasted_so_long_that_its_level_was_learnt_that_is_said() {
+        let stored = anomaly("a", &change("slow", 0, ChangeKind::Opened));
+        let mut queue = Queue::new();
+        want(&mut queue, change("slow", 0, ChangeKind::Resolved), Instant::now());
+        let wanted = queue.values_mut().next().unwrap();
+        let said = |stored: &Anomaly, hours: i64| {
+            let now = Timestamp::from_millisecond(hours * 3_600_000).unwrap();
+            let status = incident_status(stored, wanted, now);
+            let shown = status.evidence.iter().any(|one| one.value.contains("counts as normal"));
+            assert_eq!(shown, resolution(stored, now).contains("counts as normal"));
+            shown
+        };
+        assert!(!said(&stored, 71) && said(&stored, 72));
+        let mut limited = stored;
+        limited.spec.observed.band.centre = None;
+        assert!(!said(&limited, 72), "a limit is not learnt");
     }
 }

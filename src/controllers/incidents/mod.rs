@@ -162,7 +162,7 @@ async fn tell(
             context.event(&stored, true, "AnomalyOpened", "Detect", note).await;
         }
         AnomalyState::Resolved => {
-            let note = format!("{} of {} is back in its band", stored.spec.metric, stored.spec.pod);
+            let note = decide::resolution(&stored, k8s_openapi::jiff::Timestamp::now());
             context.event(&stored, false, "AnomalyResolved", "Detect", note).await;
         }
         _ => {}

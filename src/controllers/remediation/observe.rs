@@ -44,6 +44,7 @@ pub struct Observed {
     ahead: Option<String>,
     unwanted: Option<String>,
     anomaly: AnomalySeen,
+    exempt: bool,
     target_present: bool,
     deleted: bool,
     pub destination: Result<Destination, String>,
@@ -83,6 +84,7 @@ impl Observed {
             destination: self.destination.as_ref().map(drop).map_err(Clone::clone),
             deleted: self.deleted,
             anomaly: self.anomaly,
+            exempt: self.exempt,
             target_present: self.target_present,
             jobs: &self.jobs,
             samples: &self.samples,
@@ -132,6 +134,10 @@ pub async fn observe(remediation: &Remediation, context: &Context) -> Result<Obs
         other_in_flight: guarded.other_in_flight,
         ahead: guarded.ahead,
         unwanted,
+        exempt: incident.as_ref().is_some_and(|incident| {
+            let view = context.engine.target(&key);
+            view.is_some_and(|view| view.exempt.contains(&incident.spec.rule_ref.name))
+        }),
         anomaly: anomaly(incident),
         deleted: remediation.metadata.deletion_timestamp.is_some(),
         target_present: context.stores.pods.get(&ObjectRef::new(&key.pod).within(&namespace)).is_some(),

@@ -7,7 +7,6 @@ const NORMAL: Normal = Normal {
     scale: 10.0,
     minimum: 0.0,
     maximum: f64::INFINITY,
-    confidence: 0.9,
     stretch: crate::learn::Stretch::NONE,
     tails: &crate::learn::Tails::GAUSSIAN,
     growth: 0.0,

@@ -139,10 +139,10 @@ impl Detect for Expression {
     }
 
     /// Where it speaks of what is normal: one less the probability that normal life goes as far from it as the value
-    /// does. Else 1: what is written down is true or it is not.
-    fn confidence(&self, _: &ExpressionMemory, sight: &Sight<'_>) -> f64 {
+    /// does. Else 1 or 0: what is written down is true or it is not.
+    fn confidence(&self, memory: &ExpressionMemory, sight: &Sight<'_>) -> f64 {
         if !self.needs_profile {
-            return 1.0;
+            return f64::from(u8::from(self.exceeds(memory, sight) == Some(true)));
         }
         let normal = sight.expected_normal();
         normal.map_or(0.0, |normal| (1.0 - 2.0 * normal.probability(sight.value)).max(0.0))

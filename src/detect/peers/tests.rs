@@ -12,7 +12,7 @@ const BOTH: Peers = Peers { below: Some(3.0), above: Some(3.0), least: 0.0, acce
 
 fn normal(centre: f64, scale: f64) -> Normal<'static> {
     let tails = &Tails::GAUSSIAN;
-    Normal { centre, scale, minimum: 0.0, maximum: f64::INFINITY, confidence: 1.0, stretch: Stretch::NONE, tails, growth: 0.0 }
+    Normal { centre, scale, minimum: 0.0, maximum: f64::INFINITY, stretch: Stretch::NONE, tails, growth: 0.0 }
 }
 
 /// The own normal, and the peers' values with theirs.
@@ -215,4 +215,32 @@ fn six_sigma_more_than_its_peers_are_found_within_a_quarter_of_an_hour() {
 /// Nearly normal noise with variance 1, the same for the same number.
 fn gaussian(number: i64) -> f64 {
     (0..3).map(|part| noise(number * 4 + part)).sum()
+}
+
+#[test]
+fn a_breach_that_was_open_before_a_restart_goes_on_until_it_is_plainly_over_and_is_no_lesson() {
+    for own in [None, Some(normal(100.0, 2.0))] {
+        let around = Fleet(own, vec![(99.0, own), (100.0, own), (101.0, own), (100.5, own)]);
+        let mut memory = PeersMemory::default();
+        BOTH.resume(&mut memory);
+        let mut at = 0;
+        let mut feed = |minutes: i64, value: f64| {
+            let mut found = Vec::new();
+            for _ in 0..minutes {
+                at += MINUTE;
+                let sight = Sight::new(at, 0, value).with_around(&around);
+                BOTH.take(&mut memory, &sight);
+                found.push(BOTH.exceeds(&memory, &sight));
+            }
+            found
+        };
+        let open = feed(200, 200.0);
+        assert!(open.iter().all(|found| *found == Some(true)), "it is open, and stays so: {own:?} {open:?}");
+        assert_eq!(feed(1, 100.0), [Some(false)]);
+        assert_eq!(feed(1, 200.0), [Some(true)], "one value near the others ends nothing");
+        let back = feed(200, 100.0);
+        assert!(back.iter().all(|found| *found != Some(true)), "it is over");
+        assert_eq!(back.last(), Some(&Some(false)));
+        assert_eq!(feed(2, 200.0).last(), Some(&Some(true)), "what it was in the breach was not learnt as usual");
+    }
 }

@@ -10,7 +10,6 @@ fn normal() -> Normal<'static> {
         scale: 1.0,
         minimum: 0.0,
         maximum: f64::INFINITY,
-        confidence: 0.8,
         stretch: Stretch::NONE,
         tails: &Tails::GAUSSIAN,
         growth: 0.0,

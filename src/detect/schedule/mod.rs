@@ -107,11 +107,6 @@ impl Calendar {
         Ok(Self::Dates(windows))
     }
 
-    /// Whether the instant lies in a window.
-    pub fn is_active(&self, at: i64) -> bool {
-        self.current(at).is_some()
-    }
-
     /// The window that the instant lies in; of several the one that ends last.
     pub fn current(&self, at: i64) -> Option<Window> {
         let latest = |windows: &mut dyn Iterator<Item = Window>| {

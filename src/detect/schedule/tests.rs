@@ -153,7 +153,7 @@ fn a_window_that_began_days_ago_is_still_active_until_its_end() {
         ("2026-11-21T01:59:59.999Z", true),
         ("2026-11-21T02:00:00Z", false),
     ] {
-        assert_eq!(calendar.is_active(at(instant)), active, "{instant}");
+        assert_eq!(calendar.current(at(instant)).is_some(), active, "{instant}");
     }
     let within = calendar.within(Window { from: at("2026-11-10T00:00:00Z"), to: at("2026-12-02T00:00:00Z") });
     assert_eq!(within.len(), 2);
@@ -167,7 +167,10 @@ fn days_of_dates_are_whole_days_of_their_zone_and_instants_are_exact() {
     let found: Vec<String> = windows.into_iter().map(shown).collect();
     assert_eq!(found, ["2026-03-01T04:00:00Z 2026-03-03T05:00:00Z", "2026-11-24T05:00:00Z 2026-11-28T05:00:00Z"]);
     let calendar = dates("UTC").unwrap();
-    assert!(calendar.is_active(at("2026-11-27T23:59:59.999Z")) && !calendar.is_active(at("2026-11-28T00:00:00Z")));
+    assert!(
+        calendar.current(at("2026-11-27T23:59:59.999Z")).is_some()
+            && !calendar.current(at("2026-11-28T00:00:00Z")).is_some()
+    );
     assert_eq!(calendar.next(at("2026-11-24T00:00:00Z")), None, "what has begun is not to come");
     assert_eq!(calendar.next(at("2026-03-05T00:00:00Z")).map(|window| window.from), Some(at("2026-11-24T00:00:00Z")));
 }
@@ -265,20 +268,20 @@ proptest! {
         prop_assert!(next.is_some());
         let next = next.unwrap_or(Window { from: at, to: at });
         prop_assert!(next.from > at && next.to > next.from);
-        prop_assert!(calendar.is_active(next.from) && calendar.is_active(next.to - 1));
+        prop_assert!(calendar.current(next.from).is_some() && calendar.current(next.to - 1).is_some());
         let free_from = calendar.current(at).map_or(at, |window| window.to);
         if free_from < next.from {
             let between = free_from + ((next.from - free_from) as f64 * share) as i64;
-            prop_assert!(between >= next.from || !calendar.is_active(between));
+            prop_assert!(between >= next.from || !calendar.current(between).is_some());
         }
     }
 
     #[test]
     fn an_instant_is_active_just_when_a_window_within_holds_it(calendar in calendars(), at in 0_i64..4_000_000_000_000) {
         let within = calendar.within(Window { from: at - 3 * DAY_MS, to: at + 3 * DAY_MS });
-        prop_assert_eq!(within.iter().any(|window| window.contains(at)), calendar.is_active(at));
+        prop_assert_eq!(within.iter().any(|window| window.contains(at)), calendar.current(at).is_some());
         let instant = Window { from: at, to: at + 1 };
-        prop_assert_eq!(!calendar.within(instant).is_empty(), calendar.is_active(at));
+        prop_assert_eq!(!calendar.within(instant).is_empty(), calendar.current(at).is_some());
     }
 
     #[test]
@@ -291,7 +294,7 @@ proptest! {
     ) {
         for text in [text.clone(), words.join(" ")] {
             if let Ok(calendar) = Calendar::schedule(&text, duration, &zone) {
-                let _ = (calendar.next(at), calendar.is_active(at), calendar.within(Window { from: at, to: at.saturating_add(DAY_MS) }));
+                let _ = (calendar.next(at), calendar.current(at).is_some(), calendar.within(Window { from: at, to: at.saturating_add(DAY_MS) }));
             }
         }
         let _ = Calendar::dates([(text.as_str(), words[0].as_str())], &zone);

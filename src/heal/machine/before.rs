@@ -14,6 +14,8 @@ const UNDER_WAY: &str = "another change is under way on this database: ";
 const FIRST_WAIT_MS: i64 = 30_000;
 /// Longest wait between two such attempts, in ms.
 const LONGEST_WAIT_MS: i64 = 3_600_000;
+/// Time after which it is asked again whether an exception is over, in ms.
+const EXCEPTION_MS: i64 = 60_000;
 
 /// Whether the change may be made.
 enum Permission {
@@ -204,6 +206,10 @@ pub fn waits_for_database(status: &RemediationStatus) -> bool {
 fn obstacle(situation: &Situation<'_>, policy: &Policy) -> Option<(String, Option<i64>)> {
     if situation.anomaly == AnomalySeen::Clearing {
         return Some(("the metric is back: waiting whether it stays".into(), None));
+    }
+    if situation.exempt {
+        let reason = "an AnomalyException is active for its rule: nothing is begun in a known peak or a maintenance";
+        return Some((reason.into(), Some(situation.now_ms.saturating_add(EXCEPTION_MS))));
     }
     let Some(ledger) = situation.ledger else {
         return Some(("the ledger of reservations cannot be read: no fixes without it".into(), None));

@@ -178,6 +178,17 @@ pub(super) fn verify(situation: &Situation<'_>) -> Decision {
             let reason = "another change is under way on this database: the way back waits for its end".to_owned();
             Decision::Wait { until_ms: Some(situation.now_ms.saturating_add(LOOK_AGAIN_MS)), reason }
         }
+        // The metric is as far off as somebody announced: that says nothing of the change.
+        (Verdict::Worse, _) if situation.exempt => {
+            let until_ms = Some(situation.now_ms.saturating_add(LOOK_AGAIN_MS));
+            Decision::Wait { until_ms, reason: "an AnomalyException is active for its rule: not judged now".into() }
+        }
+        (Verdict::NotBack, _) if situation.exempt => {
+            let message = printable(&format!(
+                "{message}, but an AnomalyException is active: it cannot be told whether the change helped"
+            ));
+            situation.enter(State::Unverified, message, patch)
+        }
         (Verdict::Worse | Verdict::StatementsWorse | Verdict::NotBack, _) => {
             situation.enter(State::RollingBack, message, patch)
         }

@@ -119,6 +119,8 @@ pub struct Situation<'a> {
     pub deleted: bool,
     /// The incident.
     pub anomaly: AnomalySeen,
+    /// Whether an exception is active for the rule of the incident: a known peak, or maintenance.
+    pub exempt: bool,
     /// Whether the database pod exists.
     pub target_present: bool,
     /// The Jobs of this Remediation.

@@ -11,7 +11,7 @@ mod spikes;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Clock, HOUR_MS, MOST_MONTHLY_SLOTS, MonthlySlot, Profile, Sample};
+use super::{Clock, HOUR_MS, MOST_MONTHLY_SLOTS, MonthlySlot, Profile, Sample, middle};
 
 /// Patterns of one series at most.
 pub const MOST_PATTERNS: usize = 8;
@@ -149,10 +149,6 @@ fn local(hours: &[Hour], clock: &Clock) -> Vec<LocalHour> {
             maximum: f64::from(hour.maximum),
         })
         .collect()
-}
-
-fn middle(values: impl Iterator<Item = f64>) -> f64 {
-    crate::stats::median(&mut values.map(|value| value as f32).collect::<Vec<_>>()).unwrap_or(0.0)
 }
 
 /// How many times one value is the other, in two digits, where that says anything.

@@ -1,21 +1,10 @@
 //! Medians and spreads of `f64`, on the caller's buffer.
 
-use crate::stats::{MAD_TO_SIGMA, MEAN_DEVIATION_TO_SIGMA};
+use crate::stats::{MAD_TO_SIGMA, MEAN_DEVIATION_TO_SIGMA, middle};
 
 /// The median of finite values; 0 without values. Reorders them.
 pub(super) fn median(values: &mut [f64]) -> f64 {
-    if values.is_empty() {
-        return 0.0;
-    }
-    let middle = values.len() / 2;
-    let even = values.len().is_multiple_of(2);
-    let (below, found, _) = values.select_nth_unstable_by(middle, f64::total_cmp);
-    let found = *found;
-    if !even {
-        return found;
-    }
-    let before = below.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    0.5 * before + 0.5 * found
+    middle(values).unwrap_or(0.0)
 }
 
 /// Robust standard deviation of residuals round 0, as [`crate::stats::robust_scale`]. Overwrites them.

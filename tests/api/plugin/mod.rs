@@ -127,7 +127,7 @@ async fn calm(plugin: &Plugin<'_>) -> Result<()> {
     assert_eq!(status["policies"][0]["canFix"], "True");
     assert_eq!(status["awaitingApproval"], Value::Array(Vec::new()));
     let learnt = plugin.good(&["baseline", "orders"]).await?;
-    holds(&learnt.out, &["Confidence:", "orders-db-0 (primary", "STD-DEV", "response_time", "NORMAL (3 SIGMA)"])?;
+    holds(&learnt.out, &["Confidence:", "orders-db-0 (primary", "STD-DEV", "response_time", "NORMAL", "READY"])?;
     let missing = plugin.run("admin", &["baseline", "nothing"]).await?.code(1)?;
     holds(&missing.err, &["no Baseline nothing in namespace"])?;
     let anomalies = plugin.good(&["anomalies", "--fail-on", "low"]).await?;

@@ -77,8 +77,9 @@ fn what_closes_the_way_defers_in_every_state_before_the_change() {
 
 #[test]
 fn ledger_budget_and_other_changes_defer_after_permission() {
-    let cases: [(&str, fn(&mut World)); 3] = [
+    let cases: [(&str, fn(&mut World)); 4] = [
         ("ledger", |world| world.ledger = None),
+        ("AnomalyException", |world| world.exempt = true),
         ("under way", |world| world.other = Some("another".into())),
         ("budget", |world| {
             world.policy.as_mut().unwrap().fixes_per_hour = 1;

@@ -85,6 +85,14 @@ fn the_measurement_goes_on_whatever_became_of_policy_and_anomaly() {
 }
 
 #[test]
+fn a_metric_that_is_as_far_off_as_was_announced_condemns_no_change() {
+    let exempt = |values: &[f32], later| World { exempt: true, ..verifying(State::Verifying, values, later) };
+    assert!(exempt(&[200.0; 3], 10).waits() && exempt(&[200.0; 3], 301).waits(), "until the exception is over");
+    assert_eq!(exempt(&[90.0; 3], 301).entered(), Some(State::Unverified));
+    assert_eq!(exempt(&[5.0; 3], 10).entered(), Some(State::Succeeded));
+}
+
+#[test]
 fn an_unverified_change_is_watched_on() {
     assert!(verifying(State::Unverified, &[], 400).waits());
     assert_eq!(verifying(State::Unverified, &[5.0; 3], 400).entered(), Some(State::Succeeded));
