@@ -2,7 +2,7 @@
 //!
 //! An anomalous sample is as rare as the threshold says. An incident wakes people, and so has a budget in time: a series
 //! with more samples a week has more chances to be wrong, and must be surer. A series that was anomalous several times
-//! lately must be surer of both.
+//! lately must be surer of both. What lasts has a budget of its own: many spikes make no step less of one.
 
 use super::evidence::Found;
 use super::score;
@@ -51,6 +51,10 @@ pub(super) struct News {
     peak: f64,
     since_alarm: u32,
     alarms: f64,
+    /// Alarms about what lasts, samples since it did, and whether that was told.
+    lasting_alarms: f64,
+    since_lasting: u32,
+    lasting_told: bool,
     incidents: u64,
     open: bool,
     since_evidence: u32,
@@ -74,6 +78,9 @@ impl News {
             peak: 0.0,
             since_alarm: u32::MAX,
             alarms: 0.0,
+            lasting_alarms: 0.0,
+            since_lasting: u32::MAX,
+            lasting_told: false,
             incidents: 0,
             open: false,
             since_evidence: u32::MAX,
@@ -86,7 +93,9 @@ impl News {
     pub(super) fn tell(&mut self, found: &Found, step_ms: f64, elapsed_ms: f64, age_ms: i64) -> Told {
         let decades = found.decades;
         let step = step_ms.clamp(STEPS_MS.0, STEPS_MS.1);
-        self.alarms *= (-std::f64::consts::LN_2 * elapsed_ms / ALARM_HALF_LIFE_MS).exp();
+        let kept = (-std::f64::consts::LN_2 * elapsed_ms / ALARM_HALF_LIFE_MS).exp();
+        self.alarms *= kept;
+        self.lasting_alarms *= kept;
         self.peak *= FADE;
         if !self.open && self.since_evidence.min(self.since_alarm) >= HOLD {
             self.peak = self.peak.min(STRONGEST);
@@ -94,31 +103,37 @@ impl News {
         self.since_alarm = self.since_alarm.saturating_add(1);
         self.since_evidence = self.since_evidence.saturating_add(1);
 
-        let within_budget = self.within_budget(age_ms);
+        let within_budget = self.within_budget(age_ms, self.alarms);
+        let lasting_within_budget = self.within_budget(age_ms, self.lasting_alarms);
         let (young, persistent) = if age_ms < YOUNG_MS { (YOUNG_DECADES, 2 * PERSISTENT) } else { (0.0, PERSISTENT) };
-        let of_incident = within_budget + INCIDENT + young + PER_STEP_DECADE * (REFERENCE_STEP_MS / step).log10();
-        let anomalous = self.is_news(decades, within_budget);
+        let of_incident = INCIDENT + young + PER_STEP_DECADE * (REFERENCE_STEP_MS / step).log10();
+        let lasts = found.lasting >= lasting_within_budget;
+        let begins_to_last = self.begins_to_last(lasts);
+        let anomalous = self.is_news(decades, within_budget) || begins_to_last;
         if decades >= within_budget {
-            self.since_evidence = 0;
             self.held += 1;
         } else {
             self.held = self.held.saturating_sub(1);
         }
-        if !self.open && (decades >= of_incident || self.held >= persistent) {
+        if decades >= within_budget || lasts {
+            self.since_evidence = 0;
+        }
+        let strong = decades >= within_budget + of_incident || found.lasting >= lasting_within_budget + of_incident;
+        if !self.open && (strong || self.held >= persistent) {
             self.open = true;
             self.incidents += 1;
         } else if self.open && self.since_evidence >= HOLD {
             self.open = false;
         }
-        let reported =
-            if anomalous { found.rarity.max(self.threshold + APART) } else { found.rarity.min(self.threshold - APART) };
+        let rarity = if begins_to_last { found.rarity.max(found.lasting) } else { found.rarity };
+        let reported = if anomalous { rarity.max(self.threshold + APART) } else { rarity.min(self.threshold - APART) };
         Told { decades: reported.max(0.0), anomalous, incident: self.incident() }
     }
 
     /// Takes what speaks against one of the values that a sample will be made of: an alarm when it is news, never an
     /// incident. The score to report then.
     pub(super) fn tell_single(&mut self, alone: &Alone, age_ms: i64) -> Option<f64> {
-        let within_budget = self.within_budget(age_ms);
+        let within_budget = self.within_budget(age_ms, self.alarms);
         // What is no news is not taken in: the sample that it belongs to will be.
         (alone.decades >= within_budget && self.is_news(alone.decades, within_budget))
             .then(|| score(alone.rarity.max(self.threshold + APART)))
@@ -129,10 +144,29 @@ impl News {
         self.open.then_some(self.incidents)
     }
 
-    /// Decades that an alarm takes now.
-    fn within_budget(&self, age_ms: i64) -> f64 {
+    /// Decades that an alarm takes now, after so many of its kind.
+    fn within_budget(&self, age_ms: i64, alarms: f64) -> f64 {
         let threshold = self.threshold + if age_ms < NEW_MS { NEW_DECADES } else { 0.0 };
-        threshold + PER_ALARM * (self.alarms - FREE_ALARMS).max(0.0)
+        threshold + PER_ALARM * (alarms - FREE_ALARMS).max(0.0)
+    }
+
+    /// Whether that is an alarm, which then counts: what lasts is told once, and not while something else was just told.
+    fn begins_to_last(&mut self, lasts: bool) -> bool {
+        self.since_lasting = self.since_lasting.saturating_add(1);
+        if self.since_lasting >= HOLD {
+            self.lasting_told = false;
+        }
+        if !lasts {
+            return false;
+        }
+        self.since_lasting = 0;
+        let news = !self.lasting_told && self.since_alarm >= HOLD;
+        if news {
+            self.lasting_told = true;
+            self.since_alarm = 0;
+            self.lasting_alarms += 1.0;
+        }
+        news
     }
 
     /// Whether that is an alarm, which then counts.
@@ -157,7 +191,7 @@ mod tests {
     const OLD: i64 = 30 * 86_400_000;
 
     fn found(decades: f64) -> Found {
-        Found { decades, rarity: decades, departure: Departure::Spike }
+        Found { decades, lasting: 0.0, rarity: decades, departure: Departure::Spike }
     }
 
     fn tell(news: &mut News, decades: f64) -> Told {
@@ -225,6 +259,27 @@ mod tests {
         let told = told.count();
         assert!((3..=16).contains(&told), "{told}");
         assert!(tell(&mut news, 8.0).anomalous);
+    }
+
+    #[test]
+    fn what_lasts_is_told_once_whatever_else_was_told_often_and_ends_when_it_lasts_no_more() {
+        let mut news = News::new(3.0);
+        let mut told = |decades, lasting| news.tell(&Found { lasting, ..found(decades) }, STEP, STEP, OLD);
+        // So many spikes that only the strongest is still one.
+        for _ in 0..200 {
+            told(9.0, 0.0);
+            (0..100).for_each(|_| drop(told(0.0, 0.0)));
+        }
+        assert!(!told(5.0, 0.0).anomalous, "the budget is used up");
+        let alarms: Vec<usize> = (0..200).filter(|_| told(0.0, 3.5).anomalous).collect();
+        assert_eq!(alarms, [0]);
+        assert_eq!(told(0.0, 3.5).incident, None, "an incident takes more");
+        let open = told(0.0, 6.0).incident;
+        assert!(open.is_some());
+        let ended = (1..200).find(|_| told(0.0, 0.0).incident.is_none());
+        assert_eq!(ended, Some(HOLD as usize));
+        let again = told(0.0, 6.0);
+        assert!(again.anomalous && again.incident > open && again.decades >= 6.0);
     }
 
     #[test]

@@ -173,6 +173,39 @@ fn a_spike_a_step_and_a_missing_day_are_found_at_once() {
 }
 
 #[test]
+fn a_lasting_step_is_found_however_long_the_tails_of_single_values_are() {
+    for seed in 0..4 {
+        let mut noise = Noise(seed);
+        // Student's distribution with three degrees of freedom.
+        let mut student = || {
+            let squares: f64 = (0..3).map(|_| noise.normal().powi(2)).sum();
+            noise.normal() / (squares / 3.0).sqrt()
+        };
+        let mut values: Vec<f64> = (0..5 * WEEK).map(|_| 100.0 + 5.0 * student()).collect();
+        let fault = 4 * WEEK + 100;
+        values[fault..fault + 72].iter_mut().for_each(|value| *value += 30.0);
+        let readings = read(&values);
+        let opens = incident(&readings, fault);
+        assert!(opens.is_some_and(|rows| rows <= 40), "{seed}: {opens:?}");
+        let alarm = found(&readings, fault);
+        assert!(alarm.is_some_and(|rows| rows <= 30), "{seed}: {alarm:?}");
+        let told = &readings[fault + alarm.unwrap_or(0)];
+        assert_eq!(told.departure, Some(Departure::Level), "{seed}");
+    }
+}
+
+#[test]
+fn growth_that_the_course_lags_behind_does_not_last() {
+    const DAY: usize = 1440;
+    for seed in 0..4 {
+        let mut noise = Noise(seed);
+        let values: Vec<f64> =
+            (0..28 * DAY).map(|row| 1000.0 + 20.0 * row as f64 / DAY as f64 + 5.0 * noise.normal()).collect();
+        assert!(read_each(&values, 60_000).iter().all(|reading| reading.incident.is_none()), "{seed}");
+    }
+}
+
+#[test]
 fn twice_the_scatter_is_found_within_hours() {
     let mut values = gaussian(3 * WEEK, 4);
     values[2 * WEEK..].iter_mut().for_each(|value| *value = 100.0 + (*value - 100.0) * 3.0);

@@ -95,7 +95,7 @@ impl Bond {
             let decades = self.tail.decades(normalised);
             if self.seen >= FIRST_JUDGED {
                 let age = at.saturating_sub(self.first_at);
-                let evidence = Evidence { decades, rarity: decades, departure: Departure::Bond };
+                let evidence = Evidence { decades, lasting: 0.0, rarity: decades, departure: Departure::Bond };
                 let told = self.news.tell(&evidence, self.step, elapsed, age);
                 self.open = told.incident.is_some();
                 found = Found { score: score(told.decades), anomalous: told.anomalous, open: self.open, ..found };
