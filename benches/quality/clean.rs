@@ -5,7 +5,7 @@ use dbmedic::detect::stream::DEFAULT_THRESHOLD;
 
 use super::document::table;
 use super::generate::{Kind, STEPS, WEEK_MS, clean};
-use super::work::{Listener, side_by_side, step_name};
+use super::work::{Listener, seeds, side_by_side, step_name};
 
 /// Tail probabilities at which the scores are looked at.
 const LEVELS: [f64; 3] = [1e-2, 1e-3, 1e-4];
@@ -80,7 +80,7 @@ pub fn measure() -> String {
     let cells: Vec<(Kind, usize)> =
         (0..STEPS.len()).flat_map(|step| Kind::ALL.iter().map(move |kind| (*kind, step))).collect();
     let work: Vec<(Kind, usize, u64)> =
-        cells.iter().flat_map(|(kind, step)| (0..AMOUNTS[*step].1).map(move |seed| (*kind, *step, seed))).collect();
+        cells.iter().flat_map(|(kind, step)| seeds(AMOUNTS[*step].1).map(move |seed| (*kind, *step, seed))).collect();
     let counted = side_by_side(&work, |(kind, step, seed)| count(*kind, *step, *seed));
     let totals: Vec<Counted> = cells
         .iter()

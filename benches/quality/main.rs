@@ -2,7 +2,8 @@
 //! written to `docs/quality.md`. The same input gives the same file.
 //!
 //! Environment: `NAB`, the folder of the development series; `QUALITY_ONLY`, sections to run, with commas between;
-//! `QUALITY_DOCUMENT`, another file to write; `NAB_RESULTS`, a folder for scores as another scorer reads them.
+//! `QUALITY_DOCUMENT`, another file to write; `NAB_RESULTS`, a folder for scores as another scorer reads them;
+//! `QUALITY_FIRST_SEED`, the first seed of clean series and of those with a fault (0), for other series of the same kinds.
 
 mod clean;
 mod document;

@@ -4,7 +4,7 @@ use dbmedic::detect::stream::DEFAULT_THRESHOLD;
 
 use super::document::table;
 use super::generate::{Fault, Kind, Random, STEPS, Series, clean_rows, inject};
-use super::work::{Listener, side_by_side, step_name};
+use super::work::{Listener, seeds, side_by_side, step_name};
 
 /// How long a fault lasts.
 #[derive(Clone, Copy)]
@@ -98,7 +98,7 @@ struct Trial {
 pub fn measure() -> String {
     let work: Vec<(usize, usize, u64)> = (0..STEPS.len())
         .flat_map(|step| (0..KINDS.len()).map(move |kind| (step, kind)))
-        .flat_map(|(step, kind)| (0..AMOUNTS[step].1).map(move |seed| (step, kind, seed)))
+        .flat_map(|(step, kind)| seeds(AMOUNTS[step].1).map(move |seed| (step, kind, seed)))
         .collect();
     let trials = side_by_side(&work, |(step, kind, seed)| trial(*step, *kind, 1000 + seed));
     let mut text = "Found, of all series it was put into, and median rows and time until then; by chance: alarms within the same time \

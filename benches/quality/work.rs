@@ -10,6 +10,12 @@ pub fn step_name(step: usize) -> &'static str {
     ["10 s", "1 min", "5 min", "1 h"][step]
 }
 
+/// The seeds of so many generated series: from 0 on, or from `QUALITY_FIRST_SEED` for series that nothing was adjusted on.
+pub fn seeds(count: u64) -> std::ops::Range<u64> {
+    let first = std::env::var("QUALITY_FIRST_SEED").ok().and_then(|first| first.parse().ok()).unwrap_or(0);
+    first..first + count
+}
+
 /// A stream, and the number of the last incident that it told.
 #[derive(Clone)]
 pub struct Listener {

@@ -129,14 +129,14 @@ impl RecordedRule {
         if let Some(latest) = self.latest_value.filter(|_| has_value) {
             self.learn_interval(at.saturating_sub(latest));
         }
-        if let Some(latest) = self.latest {
-            if at.saturating_sub(latest) > self.interval.saturating_mul(MISSED_INTERVALS) {
-                // The operator would have noticed that nothing came.
-                for missed in [1, 1 + MISSED_INTERVALS] {
-                    let when = latest.saturating_add(self.interval.saturating_mul(missed)).min(at);
-                    self.shard.missed(self.target, when, &mut self.changes);
-                    self.count_changes();
-                }
+        if let Some(latest) = self.latest
+            && at.saturating_sub(latest) > self.interval.saturating_mul(MISSED_INTERVALS)
+        {
+            // The operator would have noticed that nothing came.
+            for missed in [1, 1 + MISSED_INTERVALS] {
+                let when = latest.saturating_add(self.interval.saturating_mul(missed)).min(at);
+                self.shard.missed(self.target, when, &mut self.changes);
+                self.count_changes();
             }
         }
         self.latest = Some(at);
@@ -309,8 +309,9 @@ mod tests {
     fn a_metric_that_has_a_value_in_every_sixth_row_only_is_judged_by_its_own_interval() {
         let mut recorded = limit();
         let opened = (0..600).find(|row| {
-            let value = if row % 6 > 0 { f64::NAN } else { if *row < 300 { 1.0 } else { 11.0 } };
-            recorded.row(MONDAY + row * MINUTE / 6, &[value]).incident.is_some()
+            let value = if *row < 300 { 1.0 } else { 11.0 };
+            let present = if row % 6 == 0 { value } else { f64::NAN };
+            recorded.row(MONDAY + row * MINUTE / 6, &[present]).incident.is_some()
         });
         assert_eq!(opened, Some(360), "ten minutes after the first breach");
         assert!(!recorded.shard.incidents(recorded.target).any(|(_, incident)| incident.no_data()));

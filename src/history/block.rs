@@ -65,11 +65,13 @@ impl Block {
     }
 
     /// Both blocks as one; where both have a value of one metric at one instant, `newer`'s.
-    pub(super) fn merge(self, newer: &Self) -> Self {
-        if self.at.is_empty() {
-            return newer.clone();
-        }
-        if newer.at.is_empty() {
+    pub(super) fn merge(mut self, newer: &Self) -> Self {
+        let (Some(last), Some(first)) = (self.at.last(), newer.at.first()) else {
+            return if self.at.is_empty() { newer.clone() } else { self };
+        };
+        // As chunks nearly always follow each other: what is there is not copied for each.
+        if last < first {
+            self.append(newer);
             return self;
         }
         let mut at: Vec<i64> = self.at.iter().chain(&newer.at).copied().collect();
@@ -79,6 +81,23 @@ impl Block {
         merged.lay_over(&self);
         merged.lay_over(newer);
         merged
+    }
+
+    /// Adds a block whose instants are all later.
+    fn append(&mut self, later: &Self) {
+        let rows = self.at.len();
+        self.at.extend(&later.at);
+        for column in &later.columns {
+            if !self.columns.iter().any(|present| present.metric == column.metric) {
+                self.columns.push(Column { metric: column.metric, values: vec![f32::NAN; rows] });
+            }
+        }
+        for present in &mut self.columns {
+            match later.columns.iter().find(|column| column.metric == present.metric) {
+                Some(column) => present.values.extend(&column.values),
+                None => present.values.resize(self.at.len(), f32::NAN),
+            }
+        }
     }
 
     /// Writes the values of `other`, whose instants are all among this block's, over this block's.
@@ -129,5 +148,31 @@ impl Block {
     /// Values that are there.
     pub(super) fn samples(&self) -> usize {
         self.columns.iter().map(|column| column.values.iter().filter(|value| !value.is_nan()).count()).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn block(from: i64, columns: &[(i64, [f32; 3])]) -> Block {
+        let column = |(metric, values): &(i64, [f32; 3])| Column { metric: *metric, values: values.to_vec() };
+        Block { at: (from..from + 3).collect(), columns: columns.iter().map(column).collect() }
+    }
+
+    fn text(block: &Block) -> String {
+        let columns = block.columns.iter().map(|column| format!("{}: {:?}", column.metric, column.values));
+        format!("{:?} {:?}", block.at, columns.collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn a_block_that_follows_is_appended_as_it_would_be_laid_over() {
+        let before = block(0, &[(1, [1.0, f32::NAN, 3.0]), (2, [4.0, 5.0, 6.0])]);
+        let after = block(10, &[(3, [7.0, 8.0, 9.0]), (2, [10.0, 11.0, f32::NAN])]);
+        let mut laid = Block { at: before.at.iter().chain(&after.at).copied().collect(), columns: Vec::new() };
+        laid.lay_over(&before);
+        laid.lay_over(&after);
+        assert_eq!(text(&before.clone().merge(&after)), text(&laid));
+        assert_eq!(text(&after.merge(&before)).matches("[0, 1, 2, 10, 11, 12]").count(), 1, "in any order");
     }
 }
