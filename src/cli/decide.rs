@@ -13,7 +13,7 @@ use super::fixes::{action_word, risk_word};
 use super::output::{Output, Report, yaml};
 use super::table::Table;
 use super::text::{clean, hides};
-use crate::api::{Decision, Remediation, RemediationApproval, RemediationApprovalSpec, RemediationState};
+use crate::api::{Decision, Remediation, RemediationApproval, RemediationApprovalSpec, RemediationState, Verification};
 
 /// A decision that was written down.
 #[derive(Debug, Serialize)]
@@ -150,12 +150,7 @@ fn question(remediation: &Remediation, decision: Decision, user: &str) -> String
         format!("  Risk       {}: {}", risk_word(plan.risk.level), clean(&plan.risk.reasons.join("; "))),
         format!("  How long   at most {} s for the change itself", plan.timeout_seconds),
         format!("  Undo       {}", clean(&plan.undo)),
-        format!(
-            "  Undone if  {} is not back within {} s (now {})",
-            clean(&plan.verification.metric),
-            plan.verification.timeout_seconds,
-            value(plan.verification.before, "")
-        ),
+        format!("  Undone if  {}", undone_if(&plan.verification)),
         format!("  Plan hash  {}", clean(&remediation.spec.plan_hash)),
     ];
     if hides(&plan.statement) || hides(&plan.undo) {
@@ -164,6 +159,16 @@ fn question(remediation: &Remediation, decision: Decision, user: &str) -> String
         );
     }
     lines.join("\n") + "\n"
+}
+
+/// What condemns the change, in short.
+fn undone_if(verification: &Verification) -> String {
+    let Verification { metric, before, lower, upper, query_ids, timeout_seconds, .. } = verification;
+    if lower.is_none() && upper.is_none() {
+        return format!("the statements that it is for become slower ({} has no band of its own)", clean(metric));
+    }
+    let unless = if query_ids.is_empty() { "" } else { ", unless the statements that it is for became faster" };
+    format!("{} is not back within {timeout_seconds} s (now {}){unless}", clean(metric), value(*before, ""))
 }
 
 async fn confirmed(decision: Decision) -> Result<bool, Failure> {
@@ -206,6 +211,15 @@ You are about to approve, as alice:
                 "ab".repeat(32)
             )
         );
+    }
+
+    #[test]
+    fn what_condemns_a_change_is_said_as_it_is_judged() {
+        let banded = waiting().spec.plan.verification;
+        let targeted = Verification { upper: Some(10.0), query_ids: vec!["1".into()], ..banded.clone() };
+        assert!(undone_if(&targeted).ends_with("unless the statements that it is for became faster"));
+        let boundless = Verification { lower: None, upper: None, ..targeted };
+        assert!(undone_if(&boundless).starts_with("the statements that it is for become slower"));
     }
 
     #[test]
