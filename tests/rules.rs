@@ -34,6 +34,19 @@ fn every_example_resolves_and_is_named_after_its_file() {
 }
 
 #[test]
+fn no_two_examples_are_the_same_object() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
+    let read = |path: &str| serde_saphyr::from_str(&fs::read_to_string(root.join(path)).unwrap()).unwrap();
+    let others: [AnomalyRule; 2] = ["quickstart/anomalyrule.yaml", "backtest/anomalyrule.yaml"].map(read);
+    let all = examples().into_iter().map(|(_, rule)| rule).chain(others);
+    // Whoever applies them to look at them must not change the rule that they rely on.
+    let mut seen = std::collections::HashSet::new();
+    for rule in all {
+        assert!(seen.insert(rule.metadata.name.clone()), "{:?} is there twice", rule.metadata.name);
+    }
+}
+
+#[test]
 fn the_examples_show_every_detector() {
     let found: Vec<&str> =
         examples().iter().filter_map(|(_, rule)| Some(resolve(&rule.spec, &metrics()).ok()?.detector.name())).collect();

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::Error as _;
 use serde::{Deserialize, Serialize};
 
 /// A duration as people write it: a whole number and one unit of `ms`, `s`, `m`, `h`, `d` (`10s`, `5m`, `14d`).
@@ -118,13 +119,16 @@ impl<'de> Deserialize<'de> for Decimal {
         #[serde(untagged, expecting = "allowed is a number, such as 3, or text, such as \"2.5\", \"85%\" or 500ms")]
         enum Written {
             Whole(i64),
-            // An API server stores 2.0 as a number when the schema lets it pass; be liberal in reading.
+            // 2.0, which the schema lets pass as a whole number, and 2.5, which it does not.
             Fraction(f64),
             Text(String),
         }
         Ok(match Written::deserialize(deserializer)? {
             Written::Whole(number) => Self::Whole(number),
-            Written::Fraction(number) => Self::Text(number.to_string()),
+            Written::Fraction(number) if number.fract() == 0.0 => Self::Text(number.to_string()),
+            Written::Fraction(number) => {
+                return Err(D::Error::custom(format!("a fraction is written in quotes: \"{number}\"")));
+            }
             Written::Text(text) => Self::Text(text),
         })
     }

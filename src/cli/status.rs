@@ -1,9 +1,15 @@
 //! `status`: is everything watched, is anything wrong, does anything wait for a person.
 
+mod exceptions;
+mod rules;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 use serde::Serialize;
+
+use exceptions::{ExceptionRow, known};
+use rules::{RuleRow, not_applied};
 
 use super::anomalies::{is_open, tone, word};
 use super::cluster::Cluster;
@@ -13,9 +19,7 @@ use super::output::Report;
 use super::table::{Cell, Table, Tone};
 use super::text::clean;
 use crate::api::conditions::{find, types};
-use crate::api::{
-    Anomaly, AnomalyException, Baseline, Mode, Remediation, RemediationPolicy, RemediationState, Severity,
-};
+use crate::api::{Anomaly, Baseline, Mode, Remediation, RemediationPolicy, RemediationState, Severity};
 
 /// Baselines, policies and waiting changes.
 #[derive(Debug, Serialize)]
@@ -24,6 +28,8 @@ pub(super) struct Status {
     pub baselines: Vec<BaselineRow>,
     pub policies: Vec<PolicyRow>,
     pub awaiting_approval: Vec<Waiting>,
+    /// Rules that are not applied.
+    pub rules: Vec<RuleRow>,
     /// Exceptions that are active now or not ready.
     pub exceptions: Vec<ExceptionRow>,
     /// Worst severity of all open anomalies, also of those whose Baseline is gone.
@@ -68,20 +74,6 @@ pub(super) struct PolicyRow {
     age: String,
 }
 
-/// A known peak or a maintenance that is active now, or that cannot be used.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct ExceptionRow {
-    pub namespace: String,
-    pub name: String,
-    pub baseline: String,
-    pub active: bool,
-    pub effect: Option<String>,
-    /// End of the window that is active (RFC 3339).
-    pub until: Option<String>,
-    pub message: Option<String>,
-}
-
 /// A change that waits for a person.
 #[derive(Debug, Serialize)]
 pub(super) struct Waiting {
@@ -91,8 +83,9 @@ pub(super) struct Waiting {
 
 /// Reads everything that the status is made of.
 pub(super) async fn read(cluster: &Cluster, now: Timestamp) -> Result<Status, Failure> {
-    // Boxed: five lists at once are a large future.
-    let (baselines, policies, anomalies, remediations, exceptions) = tokio::try_join!(
+    // Boxed: six lists at once are a large future.
+    let (baselines, policies, anomalies, remediations, rules, exceptions) = tokio::try_join!(
+        Box::pin(cluster.list()),
         Box::pin(cluster.list()),
         Box::pin(cluster.list()),
         Box::pin(cluster.list()),
@@ -100,7 +93,7 @@ pub(super) async fn read(cluster: &Cluster, now: Timestamp) -> Result<Status, Fa
         Box::pin(cluster.list())
     )?;
     let status = model(baselines, policies, &anomalies, &remediations, cluster.all_namespaces, now);
-    Ok(Status { exceptions: known(exceptions), place: cluster.place(), ..status })
+    Ok(Status { rules: not_applied(rules), exceptions: known(exceptions), place: cluster.place(), ..status })
 }
 
 fn model(
@@ -163,28 +156,11 @@ fn model(
         awaiting_approval: waiting
             .map(|object| Waiting { namespace: object.namespace().unwrap_or_default(), name: object.name_any() })
             .collect(),
+        rules: Vec::new(),
         exceptions: Vec::new(),
         all_namespaces,
         place: String::new(),
     }
-}
-
-fn known(exceptions: Vec<AnomalyException>) -> Vec<ExceptionRow> {
-    let rows = exceptions.into_iter().map(|object| {
-        let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
-        let status = object.status.unwrap_or_default();
-        let active = status.active == Some(true);
-        ExceptionRow {
-            namespace,
-            name,
-            baseline: clean(&object.spec.baseline_ref.name),
-            active,
-            effect: status.effect.as_deref().map(clean),
-            until: status.next_to.as_deref().filter(|_| active).map(clean),
-            message: complaint(&status.conditions, &[types::READY]),
-        }
-    });
-    rows.filter(|row| row.active || row.message.is_some()).collect()
 }
 
 fn state_of(conditions: &[Condition], type_: &str) -> String {
@@ -277,21 +253,18 @@ impl Status {
         Table { headers: self.headed(headers), rows: rows.collect() }
     }
 
-    fn exception_table(&self) -> Table {
-        let rows = self.exceptions.iter().map(|row| {
-            let active = if row.active { Cell::toned("● yes", Tone::Watch) } else { Cell::from("no") };
-            let cells: Vec<Cell> = vec![
-                row.name.as_str().into(),
-                row.baseline.as_str().into(),
-                active,
-                row.effect.as_deref().unwrap_or_default().into(),
-                row.until.as_deref().unwrap_or_default().into(),
-                row.message.as_deref().unwrap_or_default().into(),
-            ];
-            self.placed(&row.namespace, cells)
+    /// A table of which mostly there is none, and then nothing to say.
+    fn rarely<Row>(
+        &self,
+        headers: &[&'static str],
+        rows: &[Row],
+        cells: impl Fn(&Row) -> (&str, Vec<Cell>),
+    ) -> Option<Table> {
+        let placed = rows.iter().map(|row| {
+            let (namespace, cells) = cells(row);
+            self.placed(namespace, cells)
         });
-        let headers = vec!["EXCEPTION", "BASELINE", "ACTIVE", "EFFECT", "UNTIL", "MESSAGE"];
-        Table { headers: self.headed(headers), rows: rows.collect() }
+        (!rows.is_empty()).then(|| Table { headers: self.headed(headers.to_vec()), rows: placed.collect() })
     }
 
     fn headed(&self, mut headers: Vec<&'static str>) -> Vec<&'static str> {
@@ -312,10 +285,9 @@ impl Status {
 impl Report for Status {
     fn tables(&self, wide: bool) -> Vec<Table> {
         let mut tables = vec![self.baseline_table(wide), self.policy_table(wide)];
-        // Mostly there is none, and then nothing to say.
-        if !self.exceptions.is_empty() {
-            tables.push(self.exception_table());
-        }
+        tables.extend(self.rarely(&RuleRow::HEADERS, &self.rules, |row| (row.namespace.as_str(), row.cells())));
+        tables
+            .extend(self.rarely(&ExceptionRow::HEADERS, &self.exceptions, |row| (row.namespace.as_str(), row.cells())));
         tables
     }
 
@@ -326,13 +298,13 @@ impl Report for Status {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::api::conditions::{Said, merge, reasons};
     use crate::api::{AnomalySpec, LocalReference};
     use serde_json::json;
 
-    fn found() -> Status {
+    pub(super) fn found() -> Status {
         let now = Timestamp::UNIX_EPOCH;
         let mut baseline: Baseline = serde_json::from_value(json!({
             "apiVersion": "dbmedic.io/v1alpha1", "kind": "Baseline",
@@ -377,39 +349,6 @@ orders     ✓ True   1           97%          ✗ 1 open, high   Authentication
 POLICY     MODE   CAN-FIX     FIXES-1H   SUCCESS   MESSAGE
 standard   auto   ? Unknown   1/10       <none>    <none>
 "
-        );
-    }
-
-    #[test]
-    fn exceptions_are_shown_while_they_are_active_or_cannot_be_used() {
-        let exception = |name: &str, status: serde_json::Value| -> AnomalyException {
-            let spec = json!({"baselineRef": {"name": "orders"}});
-            serde_json::from_value(json!({
-                "apiVersion": "dbmedic.io/v1alpha1", "kind": "AnomalyException",
-                "metadata": {"name": name, "namespace": "shop"}, "spec": spec, "status": status
-            }))
-            .unwrap()
-        };
-        let said = |said: Said| merge(&[], &[said], None, Timestamp::UNIX_EPOCH);
-        let accepted = said(Said::yes(types::READY, reasons::ACCEPTED, "applied"));
-        let wrong = said(Said::no(types::READY, reasons::INVALID_FIELD, "schedule: found \"x\", allowed cron"));
-        let (from, to) = ("2026-11-29T03:00:00Z", "2026-11-29T04:00:00Z");
-        let window = |active: bool| json!({"active": active, "effect": "suppress", "nextFrom": from, "nextTo": to, "conditions": accepted});
-        let exceptions = known(vec![
-            exception("maintenance", window(true)),
-            exception("later", window(false)),
-            exception("wrong", json!({"active": false, "conditions": wrong})),
-        ]);
-        let text = Status { exceptions, ..found() }.text(false, true, false);
-        assert_eq!(
-            text.split("\n\n").last(),
-            Some(
-                "\
-EXCEPTION     BASELINE   ACTIVE   EFFECT     UNTIL                  MESSAGE
-maintenance   orders     ● yes    suppress   2026-11-29T04:00:00Z   <none>
-wrong         orders     no       <none>     <none>                 InvalidField: schedule: found \"x\", allowed cron
-"
-            )
         );
     }
 

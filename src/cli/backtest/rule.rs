@@ -51,7 +51,11 @@ pub(super) fn parse(bytes: &[u8], columns: &[String]) -> Result<Judging, Problem
     let resolved = resolve(&rule.spec, &metrics).map_err(|error| {
         let FieldError { field, found, allowed } = error;
         let needed = missing_share(&rule, &metrics).filter(|_| found.ends_with('%'));
-        let needed = needed.map(|share| format!(": a column {share} is needed")).unwrap_or_default();
+        let needed = match needed {
+            Some(share) => format!(": a column {share} is needed"),
+            None if field.contains("metric") => ": a rule needs the columns that it names".to_owned(),
+            None => String::new(),
+        };
         document.problem(&format!("spec.{field}"), &format!("found {found:?}, allowed {allowed}{needed}"))
     })?;
     let name = clean(rule.metadata.name.as_deref().unwrap_or("without a name"));
@@ -117,7 +121,8 @@ mod tests {
         for (text, words) in [
             (
                 text("{metric: qps, sigma: {above: 3}}"),
-                "r.yaml:6:20: spec.detect.metric: found \"qps\", allowed one of value, response_time",
+                "r.yaml:6:20: spec.detect.metric: found \"qps\", allowed one of value, response_time: a rule needs \
+                 the columns that it names",
             ),
             (
                 text("{metric: value, limit: {above: 5 parsecs}}"),
@@ -126,6 +131,10 @@ mod tests {
             (
                 text("\n    metric: value\n    sigma:\n      above: -1"),
                 "r.yaml:9:14: spec.detect.sigma.above: found \"-1\", allowed",
+            ),
+            (
+                text("{metric: value, sigma: {above: 2.5}}"),
+                "r.yaml:6:42: spec.detect.sigma.above: found \"2.5\": a fraction is written in quotes: \"2.5\"",
             ),
             (text("{metric: value}"), "r.yaml:6:3: spec.detect: found \"none\", allowed exactly one of"),
             (

@@ -184,7 +184,7 @@ fn the_example_is_judged_by_its_rule_as_the_operator_would() {
     let (csv, rule, labels) = (example("response_time.csv"), example("anomalyrule.yaml"), example("labels.json"));
     let text = backtest(&["--csv", &csv, "--rule", &rule, "--labels", &labels, "-o", "json"]).unwrap();
     let report: serde_json::Value = serde_json::from_str(&text).unwrap();
-    assert_eq!(report["judgedBy"], "rule slow-queries");
+    assert_eq!(report["judgedBy"], "rule slow-at-this-hour");
     assert_eq!((&report["labels"]["recall"], &report["labels"]["precision"]), (&1.0.into(), &1.0.into()), "{text}");
     // Twenty minutes of breach are needed: the third row of ten minutes each.
     assert_eq!(report["labels"]["medianDelaySeconds"], 1200.0);
@@ -224,7 +224,12 @@ fn bad_input_is_refused_with_its_place_and_exit_code_2() {
     assert!(refused(&["--csv", &csv, "--metric", "c"]).contains("found \"c\" for --metric, allowed: a, b"));
     assert!(refused(&["--csv", "nowhere.csv"]).starts_with("nowhere.csv: cannot be read"));
     let unknown = refused(&["--csv", &csv, "--metric", "a", "--rule", &rule("{metric: b, sigma: {above: 3}}")]);
-    assert!(unknown.ends_with("rule.yaml:6:20: spec.detect.metric: found \"b\", allowed one of a"), "{unknown}");
+    assert!(
+        unknown.ends_with(
+            "rule.yaml:6:20: spec.detect.metric: found \"b\", allowed one of a: a rule needs the columns that it names"
+        ),
+        "{unknown}"
+    );
     for file in ["--rule", "--labels"] {
         let endless = refused(&["--csv", &csv, "--metric", "a", file, "/dev/zero"]);
         assert_eq!(endless, "/dev/zero: found more than 1048576 bytes, allowed: 1048576");

@@ -52,17 +52,19 @@ struct Exceptions {
     /// The span that `active` holds for, in ms since the Unix epoch.
     from: i64,
     until: i64,
+    /// Whether an incident was open when what is active began.
+    found_open: bool,
 }
 
 impl Exempt {
     /// Judges by these from the next sample on. What is active is kept until then, so that its end is noticed.
     pub fn set(&mut self, exceptions: Vec<Arc<Exception>>) {
-        let active = match &mut self.0 {
+        let (active, found_open) = match &mut self.0 {
             None if exceptions.is_empty() => return,
-            None => Active::None,
-            Some(before) => std::mem::take(&mut before.active),
+            None => (Active::None, false),
+            Some(before) => (std::mem::take(&mut before.active), before.found_open),
         };
-        self.0 = Some(Box::new(Exceptions { exceptions, active, from: i64::MAX, until: i64::MIN }));
+        self.0 = Some(Box::new(Exceptions { exceptions, active, from: i64::MAX, until: i64::MIN, found_open }));
     }
 
     /// From when on another exception may be active, where none is as of the last [`Exempt::refresh`]; `None` where one is.
@@ -74,7 +76,8 @@ impl Exempt {
     }
 
     /// Looks what is active at an instant; true when the rule is now silent, expecting or judging as ever, and was not.
-    pub fn refresh(&mut self, at: i64, metric: usize, detector: &Detector) -> bool {
+    /// `open`: whether its incident is.
+    pub fn refresh(&mut self, at: i64, metric: usize, detector: &Detector, open: bool) -> bool {
         let Some(own) = &mut self.0 else { return false };
         if own.from <= at && at < own.until {
             return false;
@@ -83,6 +86,9 @@ impl Exempt {
         (own.from, own.until) = (at, until);
         let changed = std::mem::discriminant(&active) != std::mem::discriminant(&own.active);
         own.active = active;
+        if changed {
+            own.found_open = open;
+        }
         if own.exceptions.is_empty() {
             self.0 = None;
         }
@@ -102,6 +108,11 @@ impl Exempt {
     /// Whether any exception is active, as of the last [`Exempt::refresh`].
     pub fn is_active(&self) -> bool {
         *self.active() != Active::None
+    }
+
+    /// Whether an incident was open when the exception that is active began.
+    pub fn found_open(&self) -> bool {
+        self.is_active() && self.0.as_ref().is_some_and(|own| own.found_open)
     }
 
     /// Whether there is no verdict, as of the last [`Exempt::refresh`].

@@ -98,6 +98,27 @@ fn an_expected_peak_is_no_breach_and_what_goes_beyond_it_is_with_the_expected_ba
 }
 
 #[test]
+fn what_is_open_when_a_peak_begins_is_not_over_because_its_values_are_expected() {
+    for detected in [sigma(7, 0), limit(7, 0)] {
+        let mut shard = Shard::new();
+        let target = shard.add_target(1);
+        shard.set_rules(target, vec![detected]);
+        shard.set_profile(target, 0, Some(&profile(|_| 10.0, true)));
+        let level = Expectation::Levels { low: 10.0, high: 95.0 };
+        let peak = exception(Effect::Expect(vec![(0, level)]));
+        shard.set_exceptions(target, &[(7, peak.clone())]);
+        feed(&mut shard, target, MONDAY + HOUR - 50 * SECOND, 1, &[60.0; 5]);
+        assert_eq!(kinds(&feed(&mut shard, target, MONDAY + HOUR, 1, &[60.0; 30])), [ChangeKind::ExceptionBegan]);
+        // An exception that is written anew meanwhile changes nothing.
+        shard.set_exceptions(target, &[(7, peak)]);
+        feed(&mut shard, target, MONDAY + HOUR + 300 * SECOND, 1, &[60.0; 30]);
+        assert_eq!(shard.states(target).collect::<Vec<_>>(), [(7, IncidentState::Open)]);
+        let found = kinds(&feed(&mut shard, target, MONDAY + HOUR + 600 * SECOND, 1, &[10.0; 5]));
+        assert_eq!(found, [ChangeKind::Clearing, ChangeKind::Resolved], "as normal as without the peak");
+    }
+}
+
+#[test]
 fn an_expected_level_lifts_a_fixed_limit_for_as_long_as_it_is_expected() {
     let mut shard = Shard::new();
     let target = shard.add_target(1);

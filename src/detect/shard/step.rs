@@ -55,7 +55,7 @@ impl Watched {
     fn step(&mut self, seen: &Seen<'_>, changes: &mut Vec<Change>) {
         let Seen { target, at, values, surroundings, meaning } = *seen;
         let around = surroundings.of(self.rule.metric, self.expected_interval_ms());
-        let edge = self.exempt.refresh(at, self.rule.metric, &self.rule.detector);
+        let edge = self.exempt.refresh(at, self.rule.metric, &self.rule.detector, self.incident.phase().is_open());
         let sight = sight(&self.rule, self.exempt.active(), at, values, &around);
         let event = match &sight {
             None => Event::Missing,
@@ -64,9 +64,9 @@ impl Watched {
             Some(sight) => {
                 self.rule.detector.take(&mut self.memory, sight);
                 match self.rule.breaches(&self.memory, sight) {
-                    Some(true) if self.is_expected(sight, &around) => Event::Clear,
-                    Some(true) => Event::Breach,
-                    Some(false) => Event::Clear,
+                    Some(true) if !self.is_expected(sight, &around) => Event::Breach,
+                    Some(_) if self.is_clear_by_exception_only(at, values, &around) => Event::Suppressed,
+                    Some(_) => Event::Clear,
                     None => Event::Unjudged,
                 }
             }

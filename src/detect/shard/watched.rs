@@ -63,6 +63,15 @@ impl Watched {
         self.exempt.is_active() && active.covers(metric, sight.value, around.normal(metric).as_ref(), above)
     }
 
+    /// Whether an incident is open since before an exception, and its value is clear because the exception expects it there:
+    /// that proves no recovery.
+    pub fn is_clear_by_exception_only(&self, at: i64, values: &[f32], around: &Surroundings<'_>) -> bool {
+        self.exempt.found_open()
+            && self.incident.phase().is_open()
+            && sight(&self.rule, &Active::None, at, values, around)
+                .is_some_and(|as_ever| self.rule.breaches(&self.memory, &as_ever) == Some(true))
+    }
+
     pub fn dropped(&self) -> Option<Dropped> {
         let onset = self.incident.onset().filter(|_| self.incident.phase().is_open())?;
         Some(Dropped { rule: self.id, onset })

@@ -32,6 +32,8 @@ const ALARM_HALF_LIFE_MS: f64 = 30.0 * 86_400_000.0;
 const INCIDENT: f64 = 1.2;
 /// Samples that evidence beyond the threshold must last to be an incident however strong it is.
 const PERSISTENT: u32 = 6;
+/// Samples that what lasts must last to be one: half of those that it is asked of, so that it is no chance of a few of them.
+const LONG: u32 = 24;
 /// Time in which a series is new: its daily course was not seen twice. And the decades that this costs.
 const NEW_MS: i64 = 2 * 86_400_000;
 const NEW_DECADES: f64 = 1.0;
@@ -51,10 +53,12 @@ pub(super) struct News {
     peak: f64,
     since_alarm: u32,
     alarms: f64,
-    /// Alarms about what lasts, samples since it did, and whether that was told.
+    /// Alarms about what lasts, samples since it did, whether that was told, and samples that it did, less those that it did
+    /// not; not below 0.
     lasting_alarms: f64,
     since_lasting: u32,
     lasting_told: bool,
+    lasting_held: u32,
     incidents: u64,
     open: bool,
     since_evidence: u32,
@@ -81,6 +85,7 @@ impl News {
             lasting_alarms: 0.0,
             since_lasting: u32::MAX,
             lasting_told: false,
+            lasting_held: 0,
             incidents: 0,
             open: false,
             since_evidence: u32::MAX,
@@ -105,7 +110,7 @@ impl News {
 
         let within_budget = self.within_budget(age_ms, self.alarms);
         let lasting_within_budget = self.within_budget(age_ms, self.lasting_alarms);
-        let (young, persistent) = if age_ms < YOUNG_MS { (YOUNG_DECADES, 2 * PERSISTENT) } else { (0.0, PERSISTENT) };
+        let (young, times) = if age_ms < YOUNG_MS { (YOUNG_DECADES, 2) } else { (0.0, 1) };
         let of_incident = INCIDENT + young + PER_STEP_DECADE * (REFERENCE_STEP_MS / step).log10();
         let lasts = found.lasting >= lasting_within_budget;
         let begins_to_last = self.begins_to_last(lasts);
@@ -118,8 +123,10 @@ impl News {
         if decades >= within_budget || lasts {
             self.since_evidence = 0;
         }
+        self.lasting_held = if lasts { self.lasting_held + 1 } else { self.lasting_held.saturating_sub(1) };
+        let persists = self.held >= times * PERSISTENT || self.lasting_held >= times * LONG;
         let strong = decades >= within_budget + of_incident || found.lasting >= lasting_within_budget + of_incident;
-        if !self.open && (strong || self.held >= persistent) {
+        if !self.open && (strong || persists) {
             self.open = true;
             self.incidents += 1;
         } else if self.open && self.since_evidence >= HOLD {
@@ -274,11 +281,17 @@ mod tests {
         assert!(!told(5.0, 0.0).anomalous, "the budget is used up");
         let alarms: Vec<usize> = (0..200).filter(|_| told(0.0, 3.5).anomalous).collect();
         assert_eq!(alarms, [0]);
-        assert_eq!(told(0.0, 3.5).incident, None, "an incident takes more");
-        let open = told(0.0, 6.0).incident;
-        assert!(open.is_some());
+        let open = told(0.0, 3.5).incident;
+        assert!(open.is_some(), "it has lasted for long");
         let ended = (1..200).find(|_| told(0.0, 0.0).incident.is_none());
         assert_eq!(ended, Some(HOLD as usize));
+        (0..200).for_each(|_| assert!(!told(0.0, 0.0).anomalous));
+        assert_eq!(
+            (0..LONG).filter(|_| told(0.0, 3.5).incident.is_some()).count(),
+            1,
+            "an incident takes more, or longer"
+        );
+        (0..200).for_each(|_| assert!(!told(0.0, 0.0).anomalous));
         let again = told(0.0, 6.0);
         assert!(again.anomalous && again.incident > open && again.decades >= 6.0);
     }
