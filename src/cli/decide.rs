@@ -167,7 +167,8 @@ fn undone_if(verification: &Verification) -> String {
     if lower.is_none() && upper.is_none() {
         return format!("the statements that it is for become slower ({} has no band of its own)", clean(metric));
     }
-    let unless = if query_ids.is_empty() { "" } else { ", unless the statements that it is for take half the time" };
+    let unless =
+        if query_ids.is_empty() { "" } else { ", unless the statements that it is for take a fifth of the time" };
     format!("{} is not back within {timeout_seconds} s (now {}){unless}", clean(metric), value(*before, ""))
 }
 
@@ -217,7 +218,7 @@ You are about to approve, as alice:
     fn what_condemns_a_change_is_said_as_it_is_judged() {
         let banded = waiting().spec.plan.verification;
         let targeted = Verification { upper: Some(10.0), query_ids: vec!["1".into()], ..banded.clone() };
-        assert!(undone_if(&targeted).ends_with("unless the statements that it is for take half the time"));
+        assert!(undone_if(&targeted).ends_with("unless the statements that it is for take a fifth of the time"));
         let boundless = Verification { lower: None, upper: None, ..targeted };
         assert!(undone_if(&boundless).starts_with("the statements that it is for become slower"));
     }

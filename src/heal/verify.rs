@@ -12,8 +12,9 @@ const ENOUGH_SAMPLES: usize = 3;
 const WORSE: f64 = 1.2;
 /// Share of the figure before the change down to which a smaller one is chance, and no evidence.
 const BETTER: f64 = 0.8;
-/// The same where the statements alone speak for a change: a server that became less busy makes every statement faster.
-const FAR_BETTER: f64 = 0.5;
+/// The same where the statements alone speak for a change: on a server that became less busy every statement takes half the
+/// time, and a plan with the right index a tenth or less.
+const FAR_BETTER: f64 = 0.2;
 /// Expected intervals without a sample from which two samples are no neighbours.
 const GAP: i64 = 2;
 
@@ -70,11 +71,11 @@ pub fn statements_from_ms(verification: &Verification, applied_ms: i64) -> i64 {
 /// two intervals ends the row.
 ///
 /// Without a band, which a detector may not have for single values: succeeded when the targeted statements ran at least
-/// 30 times, and their mean is at most half of before.
+/// 30 times, and their mean is at most a fifth of before.
 ///
 /// When the time is up: `Unverified` without a band, with fewer than three samples outside it, when the targeted
 /// statements were never executed or could not be read, when the metric is back without evidence, or when at least 30
-/// executions of the targeted statements took at most half of before, but the metric is not back: what helped is not
+/// executions of the targeted statements took at most a fifth of before, but the metric is not back: what helped is not
 /// undone because the load has changed since the band was taken. Else `NotBack`.
 pub fn judge(verification: &Verification, measurement: &Measurement<'_>) -> (Verdict, VerificationStatus) {
     let samples: Vec<(i64, f64)> = measurement
@@ -373,7 +374,7 @@ mod tests {
             "too few executions to say so"
         );
         assert_eq!(
-            judged(&targeted, &[20.0; 9], Some((30.0, 51.0)), 300),
+            judged(&targeted, &[20.0; 9], Some((30.0, 45.0)), 300),
             Verdict::NotBack,
             "a server less busy does that"
         );
@@ -384,7 +385,7 @@ mod tests {
         let boundless = Verification { lower: None, upper: None, ..verification(&["1"]) };
         assert_eq!(judged(&boundless, &[5.0; 9], Some((30.0, 5.0)), 10), Verdict::Succeeded);
         assert_eq!(judged(&boundless, &[5.0; 9], Some((29.0, 5.0)), 10), PENDING);
-        assert_eq!(judged(&boundless, &[5.0; 9], Some((30.0, 51.0)), 300), Verdict::Unverified);
+        assert_eq!(judged(&boundless, &[5.0; 9], Some((30.0, 45.0)), 300), Verdict::Unverified);
         assert_eq!(judged(&boundless, &[], Some((30.0, 121.0)), 10), Verdict::StatementsWorse);
     }
 
