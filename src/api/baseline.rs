@@ -167,8 +167,9 @@ fn default_window() -> DurationText {
 #[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(transparent)]
 pub struct Refresh(
-    #[schemars(length(max = 128), regex(pattern = r"^(daily|weekly|([0-9A-Za-z*,/-]+ +){4}[0-9A-Za-z*,/-]+)$"))]
-    pub  String,
+    #[schemars(length(max = 128))]
+    #[schemars(regex(pattern = r"^(daily|weekly|([0-9A-Za-z*,/-]+ +){4}[0-9A-Za-z*,/-]+)$"))]
+    pub String,
 );
 
 impl Default for Refresh {

@@ -43,14 +43,12 @@ impl Evidence {
 
     /// A probability as how many samples of normal life there are to one like this; `None` where it is 0.
     pub fn rarity(probability: f64) -> Option<Self> {
-        let samples = 1.0 / probability;
-        // Beyond that nobody has the samples to check it.
-        let words = if samples >= 1e9 {
-            "less than one sample in 1e9".to_owned()
-        } else {
-            format!("one sample in {samples:.0}")
+        let words = || match 1.0 / probability {
+            // Beyond that nobody has the samples to check it.
+            samples if samples >= 1e9 => "less than one sample in 1e9".to_owned(),
+            samples => format!("one sample in {samples:.0}"),
         };
-        (probability > 0.0).then(|| Self::text("rarity", words))
+        (probability > 0.0).then(|| Self::text("rarity", words()))
     }
 
     /// Words.
@@ -104,6 +102,14 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn a_probability_reads_as_so_many_samples_and_none_at_all_as_nothing() {
+        let read = |probability| Evidence::rarity(probability).map(|one| one.found.to_string());
+        assert_eq!(read(0.001).as_deref(), Some("one sample in 1000"));
+        assert_eq!(read(1e-30).as_deref(), Some("less than one sample in 1e9"));
+        assert_eq!(read(0.0), None);
+    }
 
     #[test]
     fn what_was_found_reads_for_people() {

@@ -10,11 +10,10 @@
 //! farther than the rule says, and, where values are compared, than this database did before.
 
 use super::exception::WhileExpected;
-use super::sigma::width;
-use super::units::plain_number;
+use super::sigma::{sides_in_sigma, width};
 use super::vigil::{Begins, NEW_LIFE_MS, Vigil, accepted_a_week};
 use super::{Band, Detect, Evidence, FieldError, MetricDescriptor, MetricSet, Sight};
-use crate::api::{AnomalyRuleSpec, Decimal};
+use crate::api::AnomalyRuleSpec;
 use crate::stats::{Among, FEWEST_OTHERS, Known, among};
 
 /// Distance in sigma when the rule names none.
@@ -144,20 +143,10 @@ impl Detect for Peers {
         metrics: &MetricSet,
     ) -> Option<Result<(usize, Self), FieldError>> {
         let written = spec.detect.peers.as_ref()?;
-        let factor = width(spec.sensitivity);
-        let side = |field: &str, side: Option<&Decimal>| {
-            side.map(|decimal| match plain_number(decimal) {
-                Some(sigmas) if sigmas > 0.0 => Ok(sigmas * factor),
-                _ => {
-                    let allowed = "a number of sigma greater than 0, such as 3 or \"2.5\"";
-                    Err(FieldError::new(format!("detect.peers.{field}"), decimal, allowed))
-                }
-            })
-            .transpose()
-        };
         let resolved = || {
-            let (below, above) = (side("below", written.below.as_ref())?, side("above", written.above.as_ref())?);
-            let usual = (below.is_none() && above.is_none()).then_some(USUAL_SIGMAS * factor);
+            let sides = (written.below.as_ref(), written.above.as_ref());
+            let (below, above) = sides_in_sigma("detect.peers", sides, spec.sensitivity)?;
+            let usual = (below.is_none() && above.is_none()).then_some(USUAL_SIGMAS * width(spec.sensitivity));
             Ok((metric, Self {
                 below: below.or(usual),
                 above: above.or(usual),

@@ -11,6 +11,28 @@ const LOW_SENSITIVITY: f64 = 1.5;
 /// Factor on the sigmas of a rule of high sensitivity: a narrower band.
 const HIGH_SENSITIVITY: f64 = 0.75;
 
+/// Distances below and above, in sigma, with what the rule's sensitivity makes of them. `field`: that of the detector.
+///
+/// # Errors
+/// [`FieldError`] for what is no number of sigma.
+pub(super) fn sides_in_sigma(
+    field: &str,
+    (below, above): (Option<&Decimal>, Option<&Decimal>),
+    sensitivity: Sensitivity,
+) -> Result<(Option<f64>, Option<f64>), FieldError> {
+    let side = |name: &str, side: Option<&Decimal>| {
+        side.map(|decimal| match plain_number(decimal) {
+            Some(sigmas) if sigmas > 0.0 => Ok(sigmas * width(sensitivity)),
+            _ => {
+                let allowed = "a number of sigma greater than 0, such as 3 or \"2.5\"";
+                Err(FieldError::new(format!("{field}.{name}"), decimal, allowed))
+            }
+        })
+        .transpose()
+    };
+    Ok((side("below", below)?, side("above", above)?))
+}
+
 /// What a band in sigma is multiplied by for a rule of this sensitivity.
 pub(super) fn width(sensitivity: Sensitivity) -> f64 {
     match sensitivity {
@@ -46,19 +68,9 @@ impl Detect for Sigma {
 
     fn resolve(spec: &AnomalyRuleSpec, metric: usize, _: &MetricSet) -> Option<Result<(usize, Self), FieldError>> {
         let written = spec.detect.sigma.as_ref()?;
-        let factor = width(spec.sensitivity);
-        let side = |field: &str, side: Option<&Decimal>| {
-            side.map(|decimal| {
-                let field = format!("detect.sigma.{field}");
-                match plain_number(decimal) {
-                    Some(sigmas) if sigmas > 0.0 => Ok(sigmas * factor),
-                    _ => Err(FieldError::new(field, decimal, "a number of sigma greater than 0, such as 3 or \"2.5\"")),
-                }
-            })
-            .transpose()
-        };
         let resolved = || {
-            let (below, above) = (side("below", written.below.as_ref())?, side("above", written.above.as_ref())?);
+            let sides = (written.below.as_ref(), written.above.as_ref());
+            let (below, above) = sides_in_sigma("detect.sigma", sides, spec.sensitivity)?;
             if below.is_none() && above.is_none() {
                 return Err(FieldError::new("detect.sigma", &"neither above nor below", "at least one of them"));
             }

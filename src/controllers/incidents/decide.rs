@@ -361,16 +361,20 @@ mod tests {
         assert_eq!((observed.band.centre, observed.band.lower, observed.band.upper), (Some(1.0), None, Some(4.0)));
     }
 
+    fn wanted(kind: ChangeKind) -> Wanted {
+        let mut queue = Queue::new();
+        want(&mut queue, change("slow", 0, kind), Instant::now());
+        queue.into_values().next().unwrap()
+    }
+
     #[test]
     fn a_status_keeps_the_first_deviation_and_says_when_it_was_over() {
         let stored = anomaly("a", &change("slow", 0, ChangeKind::Opened));
-        let mut queue = Queue::new();
-        want(&mut queue, change("slow", 0, ChangeKind::Opened), Instant::now());
-        let wanted = queue.values_mut().next().unwrap();
+        let mut wanted = wanted(ChangeKind::Opened);
         let now = Timestamp::UNIX_EPOCH;
         wanted.change.change.evidence =
             (0..99).map(|_| detect::Evidence::text("n".repeat(999), "v".repeat(9_999))).collect();
-        let opened = incident_status(&stored, wanted, now);
+        let opened = incident_status(&stored, &wanted, now);
         assert_eq!(opened.evidence.len(), detect::MOST_EVIDENCE);
         assert_eq!((opened.evidence[0].name.len(), opened.evidence[0].value.len()), (128, 1024));
         assert_eq!((opened.state, opened.resolved_at.clone()), (Some(AnomalyState::Open), None));
@@ -378,7 +382,7 @@ mod tests {
         wanted.state = AnomalyState::Resolved;
         wanted.change.change.verdict = None;
         wanted.change.change.evidence = vec![detect::Evidence::number("value", 1.0, "")];
-        let resolved = incident_status(&Anomaly { status: Some(opened), ..stored }, wanted, now);
+        let resolved = incident_status(&Anomaly { status: Some(opened), ..stored }, &wanted, now);
         assert_eq!(resolved.evidence[0].name.len(), 128, "why it was opened stays");
         assert_eq!(resolved.evidence.len(), detect::MOST_EVIDENCE);
         assert_eq!(resolved.resolved_at.as_deref(), Some("1970-01-01T00:00:00.000Z"));
@@ -388,12 +392,10 @@ mod tests {
     #[test]
     fn of_an_incident_that_lasted_so_long_that_its_level_was_learnt_that_is_said() {
         let stored = anomaly("a", &change("slow", 0, ChangeKind::Opened));
-        let mut queue = Queue::new();
-        want(&mut queue, change("slow", 0, ChangeKind::Resolved), Instant::now());
-        let wanted = queue.values_mut().next().unwrap();
+        let wanted = wanted(ChangeKind::Resolved);
         let said = |stored: &Anomaly, hours: i64| {
             let now = Timestamp::from_millisecond(hours * 3_600_000).unwrap();
-            let status = incident_status(stored, wanted, now);
+            let status = incident_status(stored, &wanted, now);
             let shown = status.evidence.iter().any(|one| one.value.contains("counts as normal"));
             assert_eq!(shown, resolution(stored, now).contains("counts as normal"));
             shown

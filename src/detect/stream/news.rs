@@ -44,6 +44,26 @@ const YOUNG_DECADES: f64 = 0.5;
 /// What the score of news is above the threshold, and any other below it, by at least: decades that no rounding closes.
 const APART: f64 = 0.01;
 
+/// One kind of evidence: what it has told, and for how long it has been there.
+#[derive(Clone, Debug, Default)]
+struct Account {
+    /// Alarms, fading.
+    alarms: f64,
+    /// Samples with evidence beyond what an alarm takes, less those without; not below 0.
+    held: u32,
+}
+
+impl Account {
+    /// Decades that an alarm of this kind takes: its threshold, and more after many alarms.
+    fn within_budget(&self, threshold: f64) -> f64 {
+        threshold + PER_ALARM * (self.alarms - FREE_ALARMS).max(0.0)
+    }
+
+    fn hold(&mut self, beyond: bool) {
+        self.held = if beyond { self.held + 1 } else { self.held.saturating_sub(1) };
+    }
+}
+
 /// State of the alarms of one series.
 #[derive(Clone, Debug)]
 pub(super) struct News {
@@ -52,18 +72,15 @@ pub(super) struct News {
     /// Strongest evidence lately, fading.
     peak: f64,
     since_alarm: u32,
-    alarms: f64,
-    /// Alarms about what lasts, samples since it did, whether that was told, and samples that it did, less those that it did
-    /// not; not below 0.
-    lasting_alarms: f64,
+    /// Of all the channels together.
+    together: Account,
+    lasting: Account,
+    /// Samples since something lasted, and whether that was told.
     since_lasting: u32,
     lasting_told: bool,
-    lasting_held: u32,
     incidents: u64,
     open: bool,
     since_evidence: u32,
-    /// Samples with evidence beyond the threshold, less those without; not below 0.
-    held: u32,
 }
 
 /// What became of a sample's evidence.
@@ -81,15 +98,13 @@ impl News {
             threshold,
             peak: 0.0,
             since_alarm: u32::MAX,
-            alarms: 0.0,
-            lasting_alarms: 0.0,
+            together: Account::default(),
+            lasting: Account::default(),
             since_lasting: u32::MAX,
             lasting_told: false,
-            lasting_held: 0,
             incidents: 0,
             open: false,
             since_evidence: u32::MAX,
-            held: 0,
         }
     }
 
@@ -99,8 +114,8 @@ impl News {
         let decades = found.decades;
         let step = step_ms.clamp(STEPS_MS.0, STEPS_MS.1);
         let kept = (-std::f64::consts::LN_2 * elapsed_ms / ALARM_HALF_LIFE_MS).exp();
-        self.alarms *= kept;
-        self.lasting_alarms *= kept;
+        self.together.alarms *= kept;
+        self.lasting.alarms *= kept;
         self.peak *= FADE;
         if !self.open && self.since_evidence.min(self.since_alarm) >= HOLD {
             self.peak = self.peak.min(STRONGEST);
@@ -108,23 +123,20 @@ impl News {
         self.since_alarm = self.since_alarm.saturating_add(1);
         self.since_evidence = self.since_evidence.saturating_add(1);
 
-        let within_budget = self.within_budget(age_ms, self.alarms);
-        let lasting_within_budget = self.within_budget(age_ms, self.lasting_alarms);
+        let threshold = self.threshold_at(age_ms);
+        let within_budget = self.together.within_budget(threshold);
+        let lasting_within_budget = self.lasting.within_budget(threshold);
         let (young, times) = if age_ms < YOUNG_MS { (YOUNG_DECADES, 2) } else { (0.0, 1) };
         let of_incident = INCIDENT + young + PER_STEP_DECADE * (REFERENCE_STEP_MS / step).log10();
-        let lasts = found.lasting >= lasting_within_budget;
+        let (beyond, lasts) = (decades >= within_budget, found.lasting >= lasting_within_budget);
         let begins_to_last = self.begins_to_last(lasts);
         let anomalous = self.is_news(decades, within_budget) || begins_to_last;
-        if decades >= within_budget {
-            self.held += 1;
-        } else {
-            self.held = self.held.saturating_sub(1);
-        }
-        if decades >= within_budget || lasts {
+        if beyond || lasts {
             self.since_evidence = 0;
         }
-        self.lasting_held = if lasts { self.lasting_held + 1 } else { self.lasting_held.saturating_sub(1) };
-        let persists = self.held >= times * PERSISTENT || self.lasting_held >= times * LONG;
+        self.together.hold(beyond);
+        self.lasting.hold(lasts);
+        let persists = self.together.held >= times * PERSISTENT || self.lasting.held >= times * LONG;
         let strong = decades >= within_budget + of_incident || found.lasting >= lasting_within_budget + of_incident;
         if !self.open && (strong || persists) {
             self.open = true;
@@ -140,7 +152,7 @@ impl News {
     /// Takes what speaks against one of the values that a sample will be made of: an alarm when it is news, never an
     /// incident. The score to report then.
     pub(super) fn tell_single(&mut self, alone: &Alone, age_ms: i64) -> Option<f64> {
-        let within_budget = self.within_budget(age_ms, self.alarms);
+        let within_budget = self.together.within_budget(self.threshold_at(age_ms));
         // What is no news is not taken in: the sample that it belongs to will be.
         (alone.decades >= within_budget && self.is_news(alone.decades, within_budget))
             .then(|| score(alone.rarity.max(self.threshold + APART)))
@@ -151,10 +163,9 @@ impl News {
         self.open.then_some(self.incidents)
     }
 
-    /// Decades that an alarm takes now, after so many of its kind.
-    fn within_budget(&self, age_ms: i64, alarms: f64) -> f64 {
-        let threshold = self.threshold + if age_ms < NEW_MS { NEW_DECADES } else { 0.0 };
-        threshold + PER_ALARM * (alarms - FREE_ALARMS).max(0.0)
+    /// Decades that an alarm takes while there were none: more where the series is new.
+    fn threshold_at(&self, age_ms: i64) -> f64 {
+        self.threshold + if age_ms < NEW_MS { NEW_DECADES } else { 0.0 }
     }
 
     /// Whether that is an alarm, which then counts: what lasts is told once, and not while something else was just told.
@@ -171,7 +182,7 @@ impl News {
         if news {
             self.lasting_told = true;
             self.since_alarm = 0;
-            self.lasting_alarms += 1.0;
+            self.lasting.alarms += 1.0;
         }
         news
     }
@@ -182,7 +193,7 @@ impl News {
         let news = decades >= within_budget && decades > stronger;
         if news {
             self.since_alarm = 0;
-            self.alarms += 1.0;
+            self.together.alarms += 1.0;
         }
         self.peak = self.peak.max(decades);
         news
